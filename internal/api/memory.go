@@ -1,0 +1,73 @@
+package api
+
+import (
+	"context"
+	"time"
+)
+
+// Memory is one agent's shared records.
+type Memory interface {
+	// Add stores records and returns their IDs, in order. Missing IDs, times and vectors are filled in. A record
+	// whose ID exists already is left as it is (so that an Add can be repeated safely).
+	Add(ctx context.Context, records []Record) ([]string, error)
+	// Get returns records in time order, as Selection says.
+	Get(ctx context.Context, sel Selection) ([]Record, error)
+	// Query returns the k nearest records, nearest first.
+	Query(ctx context.Context, q Query) ([]Match, error)
+	// Update replaces text, metadata, time or vector of existing records; zero fields stay as they are. A new text
+	// without a vector is embedded again. An unknown ID is ErrNotFound, and nothing is changed.
+	Update(ctx context.Context, records []Record) error
+	// Delete removes records by ID or filter (at least one of the two) and returns how many there were.
+	Delete(ctx context.Context, ids []string, filter *Filter) (int, error)
+	// Count counts the records that match filter; nil counts all.
+	Count(ctx context.Context, filter *Filter) (int, error)
+	// Clear removes all records and returns how many there were. The memory then takes any embedder.
+	Clear(ctx context.Context) (int, error)
+}
+
+// Record is one entry of a memory.
+type Record struct {
+	ID       string         `json:"id,omitempty"`
+	Text     string         `json:"text"`
+	Vector   []float32      `json:"vector,omitempty"` // in answers only where asked for
+	Time     time.Time      `json:"time,omitzero"`    // microsecond precision
+	Metadata map[string]any `json:"metadata,omitempty"` // values: string, int64, float64, bool
+}
+
+// Selection says which records Get returns.
+type Selection struct {
+	IDs     []string  `json:"ids,omitempty"`
+	Limit   int       `json:"limit,omitempty"`  // 0: all
+	Offset  int       `json:"offset,omitempty"` // records to pass over first
+	Oldest  bool      `json:"oldest,omitempty"` // the oldest rather than the newest; the answer goes from that end
+	Since   time.Time `json:"since,omitzero"`   // inclusive
+	Until   time.Time `json:"until,omitzero"`   // exclusive
+	Filter  *Filter   `json:"filter,omitempty"`
+	Vectors bool      `json:"vectors,omitempty"` // answer with vectors
+}
+
+// Query asks for the records nearest to Text, or to Vector where that is given.
+type Query struct {
+	Text    string    `json:"text,omitempty"`
+	Vector  []float32 `json:"vector,omitempty"`
+	K       int       `json:"k,omitempty"` // 0: 10
+	Filter  *Filter   `json:"filter,omitempty"`
+	Vectors bool      `json:"vectors,omitempty"`
+}
+
+// Match is a record and its distance to what was asked for.
+type Match struct {
+	Record
+	Distance float64 `json:"distance"` // cosine distance, 0 (same direction) to 2 (opposite)
+}
+
+// Filter is a condition on a record, as a tree.
+//
+// Op is eq, ne, gt, gte, lt, lte (Key, Value), in, nin (Key, Value: a list), contains, notcontains (Value: part of the
+// text; no Key) or and, or (Filters). Numbers compare by value (2 equals 2.0). ne and nin match records without the key.
+type Filter struct {
+	Op      string   `json:"op"`
+	Key     string   `json:"key,omitempty"`
+	Value   any      `json:"value,omitempty"`
+	Filters []Filter `json:"filters,omitempty"`
+}
