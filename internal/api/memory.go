@@ -29,8 +29,8 @@ type Memory interface {
 type Record struct {
 	ID       string         `json:"id,omitempty"`
 	Text     string         `json:"text"`
-	Vector   []float32      `json:"vector,omitempty"` // in answers only where asked for
-	Time     time.Time      `json:"time,omitzero"`    // microsecond precision
+	Vector   []float32      `json:"vector,omitempty"`   // in answers only where asked for
+	Time     time.Time      `json:"time,omitzero"`      // microsecond precision
 	Metadata map[string]any `json:"metadata,omitempty"` // values: string, int64, float64, bool
 }
 
