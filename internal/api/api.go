@@ -7,6 +7,8 @@ package api
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -116,3 +118,23 @@ const (
 	MaxKeepBytes    = 1 << 20  // one kept value
 	MaxKeepKeys     = 1000     // kept values of one module
 )
+
+// String is the entry as one line of text: the message and its attributes as key=value.
+func (e LogEntry) String() string {
+	if len(e.Attrs) == 0 {
+		return e.Text
+	}
+	var b strings.Builder
+	b.WriteString(e.Text)
+	for _, a := range e.Attrs {
+		b.WriteByte(' ')
+		b.WriteString(a.Key)
+		b.WriteByte('=')
+		if a.Value == "" || strings.ContainsAny(a.Value, " \"=\n\t") {
+			b.WriteString(strconv.Quote(a.Value))
+		} else {
+			b.WriteString(a.Value)
+		}
+	}
+	return b.String()
+}

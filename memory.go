@@ -1,0 +1,131 @@
+package coma
+
+import (
+	"context"
+	"time"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+)
+
+// Memory is the agent's shared memory: records of text, found again by time, by what they say, or by their metadata.
+// What Add has returned for is on disk. All modules of an agent see the same records at once.
+type Memory struct {
+	memory api.Memory
+}
+
+// Record is one entry of a memory.
+type Record struct {
+	ID       string    // unique; made by Add if it is empty
+	Text     string    // valid UTF-8
+	Vector   []float32 // made from Text by Add if it is nil; in answers only with WithVectors
+	Time     time.Time // now, if it is zero; kept to the microsecond
+	Metadata Metadata  // what else there is to know
+}
+
+// Metadata are a record's keys and values: strings, integers, floats and bools.
+type Metadata map[string]any
+
+// Match is a record that Query found.
+type Match struct {
+	Record
+	Distance float64 // cosine distance to what was asked for: 0 is the same direction, 2 the opposite
+}
+
+// Add remembers text, with metadata if any is given, and returns the new record's ID.
+func (m *Memory) Add(ctx context.Context, text string, metadata ...Metadata) (string, error) {
+	merged := Metadata{}
+	for _, part := range metadata {
+		for key, value := range part {
+			merged[key] = value
+		}
+	}
+	ids, err := m.AddRecords(ctx, Record{Text: text, Metadata: merged})
+	if err != nil {
+		return "", err
+	}
+	return ids[0], nil
+}
+
+// AddRecords remembers all records, or none if one of them is wrong, and returns their IDs in order. A record whose ID
+// is there already is left as it is.
+func (m *Memory) AddRecords(ctx context.Context, records ...Record) ([]string, error) {
+	return m.memory.Add(ctx, wireRecords(records))
+}
+
+// Get returns the newest limit records (all, if limit is 0), newest first. Options narrow the choice: a Condition,
+// Oldest, Since, Until, IDs, WithVectors.
+func (m *Memory) Get(ctx context.Context, limit int, options ...Option) ([]Record, error) {
+	sel := selection(options)
+	sel.Limit = limit
+	found, err := m.memory.Get(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	records := make([]Record, len(found))
+	for i, r := range found {
+		records[i] = record(r)
+	}
+	return records, nil
+}
+
+// Query returns the k records that are nearest to text, nearest first. Options narrow the choice: a Condition,
+// WithVectors.
+func (m *Memory) Query(ctx context.Context, text string, k int, options ...Option) ([]Match, error) {
+	return m.query(ctx, api.Query{Text: text, K: k}, options)
+}
+
+// QueryVector is Query for a vector of the caller's own.
+func (m *Memory) QueryVector(ctx context.Context, vector []float32, k int, options ...Option) ([]Match, error) {
+	return m.query(ctx, api.Query{Vector: vector, K: k}, options)
+}
+
+func (m *Memory) query(ctx context.Context, q api.Query, options []Option) ([]Match, error) {
+	sel := selection(options)
+	q.Filter, q.Vectors = sel.Filter, sel.Vectors
+	found, err := m.memory.Query(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	matches := make([]Match, len(found))
+	for i, f := range found {
+		matches[i] = Match{Record: record(f.Record), Distance: f.Distance}
+	}
+	return matches, nil
+}
+
+// Update changes the records with the given IDs: fields that are not zero replace what was there; a new text is
+// embedded again. If an ID is unknown, nothing is changed and the error is ErrNotFound.
+func (m *Memory) Update(ctx context.Context, records ...Record) error {
+	return m.memory.Update(ctx, wireRecords(records))
+}
+
+// Delete forgets the records that options choose (IDs, or a Condition; at least one is needed) and returns how many
+// there were.
+func (m *Memory) Delete(ctx context.Context, options ...Option) (int, error) {
+	sel := selection(options)
+	return m.memory.Delete(ctx, sel.IDs, sel.Filter)
+}
+
+// Count counts the records that fulfil all conditions; without one, all records.
+func (m *Memory) Count(ctx context.Context, conditions ...Condition) (int, error) {
+	var sel api.Selection
+	for _, c := range conditions {
+		c.choose(&sel)
+	}
+	return m.memory.Count(ctx, sel.Filter)
+}
+
+// Clear forgets everything and returns how many records there were.
+func (m *Memory) Clear(ctx context.Context) (int, error) { return m.memory.Clear(ctx) }
+
+func wireRecords(records []Record) []api.Record {
+	wire := make([]api.Record, len(records))
+	for i, r := range records {
+		wire[i] = api.Record{ID: r.ID, Text: r.Text, Vector: r.Vector, Time: r.Time, Metadata: r.Metadata}
+	}
+	return wire
+}
+
+func record(r api.Record) Record {
+	return Record{ID: r.ID, Text: r.Text, Vector: r.Vector, Time: r.Time, Metadata: r.Metadata}
+}
