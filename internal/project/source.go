@@ -1,0 +1,334 @@
+package project
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxSourceBytes bounds one Go file. Far above what anyone writes or generates; a larger one is a module that does not load.
+const maxSourceBytes = 32 << 20
+
+// goPackage is the Go package in one folder, or in one single-file module.
+type goPackage struct {
+	files   []string // absolute, sorted
+	imports []string // folders of the project, as its files name them; absolute, sorted, without its own
+	hasRun  bool     // a top-level func Run
+	broken  bool     // a file does not parse, or cannot be read
+	empty   bool     // no declarations: a doc.go
+	start   token.Position
+}
+
+// loader is the state of one Load: each file is read once, each folder's package is parsed once.
+type loader struct {
+	root       string
+	modulePath string
+	project    *Project
+	packages   map[string]*goPackage // by folder; nil for a folder without Go files
+	sums       map[string]string     // content hashes by path: of Go files, of other files, of whole folders
+	programs   map[string]bool       // folders that coma.yaml gives engine exec: modules in any language
+}
+
+// candidate is something directly in the project's folder that may be a module.
+type candidate struct {
+	name     string // as a module
+	path     string // folder, or file
+	isFile   bool
+	pkg      *goPackage
+	imports  []string // transitively
+	imported bool     // by another candidate
+}
+
+// findModules fills in the project's modules and the problems of what looks like one but is none.
+func (l *loader) findModules() (errs []error) {
+	candidates, err := l.candidates()
+	if err != nil {
+		return []error{err}
+	}
+	byFolder := make(map[string]*candidate)
+	for _, c := range candidates {
+		if !c.isFile {
+			byFolder[c.path] = c
+		}
+	}
+	for _, c := range candidates {
+		c.imports = l.closure(c)
+		for _, folder := range c.imports {
+			if other := byFolder[folder]; other != nil {
+				other.imported = true
+			}
+		}
+	}
+	byName := make(map[string]*candidate)
+	needed := make(map[string]bool)
+	for _, c := range candidates {
+		if !c.isModule() {
+			continue
+		}
+		if other := byName[c.name]; other != nil {
+			errs = append(errs, &Error{File: l.rel(c.path), Msg: fmt.Sprintf("two modules are named %q: %s and %s; rename one", c.name, l.show(other), l.show(c))})
+			continue
+		}
+		if err := CheckName(c.name); err != nil {
+			errs = append(errs, &Error{File: shortened(l.show(c)), Msg: fmt.Sprintf("%v; rename it", err), Err: err})
+			continue
+		}
+		byName[c.name] = c
+		m := &Module{Name: c.name, Dir: c.path, GoFiles: c.pkg.files, Imports: c.imports}
+		if c.isFile {
+			m.Dir, m.File = l.root, c.path
+		}
+		l.project.Modules = append(l.project.Modules, m)
+		for _, folder := range c.imports {
+			needed[folder] = true
+		}
+	}
+	for _, c := range candidates {
+		if !c.isModule() && !needed[c.path] && !(c.isFile && (needed[l.root] || c.pkg.empty)) {
+			l.problem(c.path, c.pkg.start, "no func Run(ctx, agent) and no module imports it")
+		}
+	}
+	slices.SortFunc(l.project.Modules, func(a, b *Module) int { return strings.Compare(a.Name, b.Name) })
+	if len(l.project.Modules) == 0 && len(errs) == 0 {
+		errs = append(errs, l.noModules())
+	}
+	return errs
+}
+
+// isModule: what has a func Run. Source that does not parse may have one, and is taken for a module so that a slip of the
+// keyboard does not end it; unless others import it, which makes it a shared package.
+func (c *candidate) isModule() bool { return c.pkg.hasRun || c.pkg.broken && !c.imported }
+
+func (l *loader) noModules() error {
+	e := &Error{File: filepath.Base(l.root), Msg: "no module here: a module is a folder with Go files, or one Go file, that has func Run(ctx context.Context, agent *coma.Agent) error; `coma new <folder>` makes a project to start from"}
+	for _, p := range l.project.Problems {
+		e.Msg += "\n" + p.String()
+	}
+	return e
+}
+
+func (l *loader) show(c *candidate) string {
+	if c.isFile {
+		return l.rel(c.path)
+	}
+	return l.rel(c.path) + "/"
+}
+
+func (l *loader) candidates() ([]*candidate, error) {
+	entries, err := os.ReadDir(l.root)
+	if err != nil {
+		return nil, &Error{File: filepath.Base(l.root), Msg: fmt.Sprintf("read project: %v", err), Err: err}
+	}
+	var found []*candidate
+	for _, entry := range entries {
+		path := filepath.Join(l.root, entry.Name())
+		isFolder := entry.IsDir()
+		if entry.Type()&fs.ModeSymlink != 0 {
+			info, err := os.Stat(path)
+			isFolder = err == nil && info.IsDir()
+			if isFolder && l.leadsUp(path) {
+				continue
+			}
+		}
+		switch {
+		case isFolder && !ignoredFolder(entry.Name()):
+			pkg := l.packageIn(path)
+			if l.programs[entry.Name()] {
+				if pkg == nil {
+					pkg = &goPackage{}
+				}
+				pkg.hasRun = true // whatever the program calls it
+			}
+			if pkg != nil {
+				found = append(found, &candidate{name: entry.Name(), path: path, pkg: pkg})
+			}
+		case !isFolder && goFile(entry.Name()):
+			if pkg := l.parse([]string{path}); pkg != nil {
+				name := strings.TrimSuffix(entry.Name(), ".go")
+				found = append(found, &candidate{name: name, path: path, isFile: true, pkg: pkg})
+			}
+		}
+	}
+	return found, nil
+}
+
+// leadsUp says whether a link leads to the project itself or to a folder that holds it.
+func (l *loader) leadsUp(link string) bool {
+	target, err := filepath.EvalSymlinks(link)
+	if err != nil {
+		return false
+	}
+	root, err := filepath.EvalSymlinks(l.root)
+	return err != nil || within(root, target)
+}
+
+func goFile(name string) bool {
+	return strings.HasSuffix(name, ".go") && name[0] != '.' && name[0] != '_' && !leftover(name)
+}
+
+// closure returns the folders that c imports, directly or not, sorted, without its own.
+func (l *loader) closure(c *candidate) []string {
+	seen := map[string]bool{c.path: true}
+	var folders []string
+	queue := c.pkg.imports
+	for len(queue) > 0 {
+		folder := queue[0]
+		queue = queue[1:]
+		if seen[folder] {
+			continue
+		}
+		seen[folder] = true
+		if pkg := l.packageIn(folder); pkg != nil {
+			folders = append(folders, folder)
+			queue = append(queue[:len(queue):len(queue)], pkg.imports...)
+		}
+	}
+	slices.Sort(folders)
+	return folders
+}
+
+// folderOf returns the project's folder that an import path names, whether it exists or not.
+func (l *loader) folderOf(importPath string) (folder string, ok bool) {
+	rest, ok := strings.CutPrefix(importPath, l.modulePath)
+	if !ok || l.modulePath == "" || rest != "" && rest[0] != '/' {
+		return "", false
+	}
+	for segment := range strings.SplitSeq(strings.TrimPrefix(rest, "/"), "/") {
+		// Such paths are refused by Go or hold nothing that counts; the engine says so with its position.
+		if rest != "" && (segment == "" || ignoredFolder(segment)) {
+			return "", false
+		}
+	}
+	return filepath.Join(l.root, filepath.FromSlash(rest)), true
+}
+
+// packageIn returns the package in folder, or nil where there are no Go files.
+func (l *loader) packageIn(folder string) *goPackage {
+	if pkg, ok := l.packages[folder]; ok {
+		return pkg
+	}
+	var files []string
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.problem(folder, token.Position{}, fmt.Sprintf("read folder: %v", err))
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() && goFile(entry.Name()) {
+			files = append(files, filepath.Join(folder, entry.Name()))
+		}
+	}
+	pkg := l.parse(files)
+	l.packages[folder] = pkg
+	return pkg
+}
+
+// runInText finds a func Run in source that does not parse.
+var runInText = regexp.MustCompile(`(?m)^func[ \t]+Run[ \t]*[(\[]`)
+
+// parse reads the imports and top-level declarations of the files that Go would compile here; nil if there are none.
+func (l *loader) parse(files []string) *goPackage {
+	pkg := &goPackage{empty: true}
+	set := token.NewFileSet()
+	for _, file := range files {
+		source, err := readSource(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed since the folder was read, or a dangling link
+		}
+		if err != nil {
+			pkg.add(file)
+			pkg.broken = true
+			l.sums[file] = "unreadable" // told here, not once more when it is hashed
+			l.problem(file, token.Position{}, fmt.Sprintf("read source: %v", err))
+			continue
+		}
+		sum := sha256.Sum256(source)
+		l.sums[file] = string(sum[:])
+		if !compiledHere(file, source) {
+			continue
+		}
+		pkg.add(file)
+		parsed, err := parser.ParseFile(set, file, source, parser.SkipObjectResolution)
+		if err != nil {
+			pkg.broken = true
+			pkg.hasRun = pkg.hasRun || runInText.Match(source)
+		}
+		if parsed == nil {
+			continue
+		}
+		pkg.declare(parsed)
+		if !pkg.start.IsValid() && parsed.Package.IsValid() {
+			pkg.start = set.Position(parsed.Package)
+		}
+		for _, spec := range parsed.Imports {
+			if path, err := strconv.Unquote(spec.Path.Value); err == nil {
+				if folder, ok := l.folderOf(path); ok && folder != filepath.Dir(file) {
+					pkg.imports = append(pkg.imports, folder)
+				}
+			}
+		}
+	}
+	if len(pkg.files) == 0 {
+		return nil
+	}
+	slices.Sort(pkg.imports)
+	pkg.imports = slices.Compact(pkg.imports)
+	return pkg
+}
+
+func (p *goPackage) add(file string) { p.files = append(p.files, file) }
+
+func (p *goPackage) declare(file *ast.File) {
+	for _, decl := range file.Decls {
+		if gen, ok := decl.(*ast.GenDecl); ok && gen.Tok == token.IMPORT {
+			continue
+		}
+		p.empty = false
+		if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "Run" {
+			p.hasRun = true
+		}
+	}
+}
+
+func readSource(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular(): // opening a pipe would wait for its writer
+		return nil, errors.New("not a regular file")
+	case info.Size() > maxSourceBytes:
+		return nil, fmt.Errorf("%d bytes are too many for a Go file", info.Size())
+	}
+	return os.ReadFile(file)
+}
+
+// compiledHere says whether the file's name and //go:build line admit this machine. What cannot be told counts as yes: the
+// parser then says what is wrong.
+func compiledHere(file string, source []byte) bool {
+	context := build.Default
+	context.OpenFile = func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(source)), nil }
+	match, err := context.MatchFile(filepath.Dir(file), filepath.Base(file))
+	return match || err != nil
+}
+
+func (l *loader) problem(path string, at token.Position, msg string) {
+	name := l.rel(path)
+	file := name
+	if at.IsValid() {
+		file = l.rel(at.Filename)
+	}
+	l.project.Problems = append(l.project.Problems, Problem{Name: name, File: file, Line: at.Line, Column: at.Column, Msg: msg})
+}

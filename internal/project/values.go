@@ -1,0 +1,83 @@
+package project
+
+import (
+	"fmt"
+	"math/bits"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// minMemory catches the forgotten unit (memory: 512): no program runs in less.
+const minMemory = 1 << 20
+
+// parseSize reads bytes: a whole number, alone or with KB, MB, GB (powers of 1000) or KiB, MiB, GiB (powers of 1024).
+func parseSize(text string) (int64, error) {
+	digits := strings.TrimRight(text, "KMGiBkmgb ")
+	unit := strings.TrimSpace(text[len(digits):])
+	factors := map[string]uint64{"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+	factor, known := factors[unit]
+	number, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil || !known {
+		return 0, fmt.Errorf("bad size %q: want a whole number with its unit (KiB, MiB, GiB, KB, MB, GB), as in 256MiB", shortened(text))
+	}
+	high, size := bits.Mul64(number, factor)
+	switch {
+	case high != 0 || int64(size) < 0:
+		return 0, fmt.Errorf("bad size %q: too large", shortened(text))
+	case size < minMemory:
+		return 0, fmt.Errorf("bad size %q: less than 1MiB; is its unit missing, as in 256MiB?", shortened(text))
+	}
+	return int64(size), nil
+}
+
+// reservedEnv is what the host tells a module by (design §3).
+var reservedEnv = regexp.MustCompile(`^COMA_(AGENT|MODULE|API|BROKER|TOKEN)$`)
+
+func (r *configReader) env(n *yaml.Node) map[string]string {
+	env := make(map[string]string)
+	r.pairs(n, func(key, value *yaml.Node) {
+		name := key.Value
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			r.fail(key, "bad environment name %q", shortened(name))
+			return
+		}
+		if reservedEnv.MatchString(name) {
+			r.fail(key, "%s is set by coma itself", name)
+			return
+		}
+		if isNull(target(value)) {
+			r.fail(value, "%s has no value; write \"\" for an empty one", shortened(name))
+			return
+		}
+		text, missing := expand(r.text(value), r.lookup)
+		for _, name := range missing {
+			r.fail(value, "the environment has no %s; set it, or write the value here", shortened(name))
+		}
+		if strings.Contains(text, "\x00") {
+			r.fail(value, "%s holds a NUL, which no environment can", shortened(name))
+		}
+		env[name] = text
+	})
+	return env
+}
+
+// reference is ${NAME}, or $${…}, which stays as ${…}.
+var reference = regexp.MustCompile(`\$?\$\{([^{}]*)\}`)
+
+// expand puts the host's environment in for ${NAME}; any other $ stays. It names what is not there.
+func expand(text string, lookup func(string) (string, bool)) (expanded string, missing []string) {
+	return reference.ReplaceAllStringFunc(text, func(match string) string {
+		if strings.HasPrefix(match, "$$") {
+			return match[1:]
+		}
+		name := match[2 : len(match)-1]
+		value, ok := lookup(name)
+		if !ok {
+			missing = append(missing, name)
+		}
+		return value
+	}), missing
+}
