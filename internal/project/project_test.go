@@ -80,6 +80,11 @@ go 1.26
 -- doc.go --
 // Package garden is documented here.
 package garden
+
+import (
+	_ "embed"
+	_ "unsafe"
+)
 -- chat/chat.go --
 package chat
 
@@ -199,6 +204,24 @@ func broken( {
 	}
 	if got, want := p.Modules[0].Imports, []string{filepath.Join(p.Dir, "words")}; !slices.Equal(got, want) {
 		t.Errorf("imports %q, want %q", got, want)
+	}
+}
+
+func TestDeclaresRun(t *testing.T) {
+	for source, want := range map[string]bool{
+		"package a\n\nfunc Run() {}":             true,
+		"package a; func\tRun[T any]() {}":       true,
+		"package a\nfunc f() {\n\nfunc Run() {":  true, // f lacks its end
+		"":                                       false,
+		"package a\n\nfunc Runner() {}":          false,
+		"package a\n\nfunc (t T) Run() {}":       false,
+		"package a\n\n// func Run() {}":          false,
+		"package a\n\nvar s = `\nfunc Run() {}`": false,
+		"package a\n\nvar Run = func() {}":       false,
+	} {
+		if got := declaresRun([]byte(source)); got != want {
+			t.Errorf("declaresRun(%q) = %v", source, got)
+		}
 	}
 }
 

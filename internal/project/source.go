@@ -8,6 +8,7 @@ import (
 	"go/ast"
 	"go/build"
 	"go/parser"
+	"go/scanner"
 	"go/token"
 	"io"
 	"io/fs"
@@ -235,20 +236,19 @@ func (l *loader) packageIn(folder string) *goPackage {
 	return pkg
 }
 
-// runInText finds a func Run in source that does not parse.
-var runInText = regexp.MustCompile(`(?m)^func[ \t]+Run[ \t]*[(\[]`)
-
 // parse reads the imports and top-level declarations of the files that Go would compile here; nil if there are none.
+// Function bodies are parsed only where no file has a func Run: only there does it matter whether the source is whole.
 func (l *loader) parse(files []string) *goPackage {
 	pkg := &goPackage{empty: true}
 	set := token.NewFileSet()
+	sources := make(map[string][]byte)
 	for _, file := range files {
 		source, err := readSource(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed since the folder was read, or a dangling link
 		}
 		if err != nil {
-			pkg.add(file)
+			pkg.files = append(pkg.files, file)
 			pkg.broken = true
 			l.sums[file] = "unreadable" // told here, not once more when it is hashed
 			l.problem(file, token.Position{}, fmt.Sprintf("read source: %v", err))
@@ -259,16 +259,14 @@ func (l *loader) parse(files []string) *goPackage {
 		if !compiledHere(file, source) {
 			continue
 		}
-		pkg.add(file)
-		parsed, err := parser.ParseFile(set, file, source, parser.SkipObjectResolution)
-		if err != nil {
-			pkg.broken = true
-			pkg.hasRun = pkg.hasRun || runInText.Match(source)
-		}
+		pkg.files = append(pkg.files, file)
+		sources[file] = source
+		parsed, err := parser.ParseFile(set, file, source, parser.ImportsOnly|parser.SkipObjectResolution)
+		pkg.broken = pkg.broken || err != nil
+		pkg.hasRun = pkg.hasRun || declaresRun(source)
 		if parsed == nil {
 			continue
 		}
-		pkg.declare(parsed)
 		if !pkg.start.IsValid() && parsed.Package.IsValid() {
 			pkg.start = set.Position(parsed.Package)
 		}
@@ -285,20 +283,42 @@ func (l *loader) parse(files []string) *goPackage {
 	}
 	slices.Sort(pkg.imports)
 	pkg.imports = slices.Compact(pkg.imports)
+	for file, source := range sources {
+		if pkg.hasRun || pkg.broken && !pkg.empty {
+			break
+		}
+		parsed, err := parser.ParseFile(set, file, source, parser.SkipObjectResolution)
+		pkg.broken = pkg.broken || err != nil
+		pkg.empty = pkg.empty && parsed != nil && !slices.ContainsFunc(parsed.Decls, notImport)
+	}
 	return pkg
 }
 
-func (p *goPackage) add(file string) { p.files = append(p.files, file) }
+func notImport(decl ast.Decl) bool {
+	gen, ok := decl.(*ast.GenDecl)
+	return !ok || gen.Tok != token.IMPORT
+}
 
-func (p *goPackage) declare(file *ast.File) {
-	for _, decl := range file.Decls {
-		if gen, ok := decl.(*ast.GenDecl); ok && gen.Tok == token.IMPORT {
-			continue
+// runInText finds what may be a func Run. Most files have none, and need no second look.
+var runInText = regexp.MustCompile(`\bfunc\s+Run\b`)
+
+// declaresRun says whether source has a top-level func Run, be the rest of it whole or not. In Go a name right behind func
+// is a top-level function's, so there is no need to count braces, which source under the editor's hands may lack.
+func declaresRun(source []byte) bool {
+	if !runInText.Match(source) {
+		return false
+	}
+	var s scanner.Scanner
+	s.Init(token.NewFileSet().AddFile("", -1, len(source)), source, nil, 0)
+	for before := token.ILLEGAL; ; {
+		_, tok, text := s.Scan()
+		switch {
+		case tok == token.EOF:
+			return false
+		case tok == token.IDENT && text == "Run" && before == token.FUNC:
+			return true
 		}
-		p.empty = false
-		if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "Run" {
-			p.hasRun = true
-		}
+		before = tok
 	}
 }
 
