@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -109,4 +110,9 @@ func matchSegments(glob, segments []string) bool {
 func matchSegment(pattern, name string) bool {
 	matched, err := path.Match(pattern, name)
 	return err == nil && matched
+}
+
+// SameIgnore says whether Ignored says the same in both projects.
+func (p *Project) SameIgnore(other *Project) bool {
+	return slices.EqualFunc(p.ignore.globs, other.ignore.globs, slices.Equal)
 }
