@@ -77,12 +77,11 @@ func (b *Box) Dead() []api.Message {
 // no deaths, and returns how many. They may go beyond the box's limits. An ID without a dead letter is api.ErrNotFound,
 // and then nothing is done.
 func (b *Box) Redeliver(ids ...string) (int, error) {
-	letters, err := b.takeDead("redeliver", ids, func(letter entry) {
+	return b.takeDead("redeliver", ids, func(letter entry) {
 		letter.m.Deaths = 0
 		b.push(&letter.m, letter.size)
 		b.queue.at(b.queue.n - 1).stays = true
 	})
-	return letters, err
 }
 
 // DropDead drops the dead letters with these IDs, or all when none is named, and returns how many. An ID without a dead

@@ -157,7 +157,16 @@ func (d *decoder) bounded(limit uint64) uint64 {
 
 func (d *decoder) seq() uint64 { return d.bounded(maxSeq) }
 func (d *decoder) deaths() int { return int(d.bounded(1 << 30)) }
-func (d *decoder) count() int  { return int(d.bounded(uint64(len(d.rest)))) } // each item takes a byte at least
+
+// count reads the number of items, of at least a byte each, that follow.
+func (d *decoder) count() int {
+	n := d.number()
+	if n > uint64(len(d.rest)) {
+		d.fail()
+		return 0
+	}
+	return int(n)
+}
 
 func (d *decoder) string() string {
 	n := d.count()
@@ -190,7 +199,7 @@ func (d *decoder) message() (m api.Message) {
 	m.Deadline = d.time()
 	if n := d.count(); n > 0 {
 		m.Headers = make(map[string]string)
-		for range n {
+		for i := 0; i < n && !d.malformed; i++ {
 			key := d.string()
 			m.Headers[key] = d.string()
 		}

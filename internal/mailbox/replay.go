@@ -213,8 +213,8 @@ func (s *Store) apply(byID map[uint64]*Box, k kind, d *decoder) error {
 			delete(s.boxes, b.name)
 		}
 	case kindIDs:
-		ids := make([]string, 0, min(d.count(), 16))
-		for len(d.rest) > 0 {
+		var ids []string
+		for n := d.count(); len(ids) < n && !d.malformed; {
 			ids = append(ids, d.string())
 		}
 		if err := d.end(); err != nil {
@@ -257,4 +257,10 @@ func (b *Box) unload(seq uint64) {
 			return
 		}
 	}
+}
+
+// exists reports whether there is a file at path.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

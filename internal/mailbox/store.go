@@ -2,8 +2,8 @@
 //
 // How to read it, in the order of a message's way: store.go (what a caller opens), box.go (Put, and what happens at the
 // bounds), reader.go (Next, Begin, Ack, and how a reader ends), dead.go (dead letters). ring.go is the queue itself.
-// Behind them stands the disk: flush.go (the one goroutine that writes, and when), journal.go (the file: append, roll back,
-// rewrite), record.go (its format), replay.go (reading it again, and cutting a damaged tail).
+// Behind them stands the disk: flush.go (the one goroutine that writes, and when), compact.go (what it
+// rewrites), journal.go (the file: append, roll back, replace), record.go (its format), replay.go (reading it again, and cutting a damaged tail).
 //
 // Three ideas carry the package:
 //
@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -282,10 +281,4 @@ func (s *Store) signal() {
 	case s.wake <- struct{}{}:
 	default:
 	}
-}
-
-// exists reports whether there is a file at path.
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }

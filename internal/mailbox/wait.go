@@ -1,0 +1,38 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+)
+
+// Wait waits until TryNext would return a message, or the reader or ctx ends. It fetches nothing: for readers that must
+// fetch under a lock of their own.
+func (r *Reader) Wait(ctx context.Context) error {
+	b := r.box
+	for {
+		b.mu.Lock()
+		err := r.ended
+		if err == nil && b.ended != nil {
+			err = fmt.Errorf("read mailbox %s: %w", b.name, b.ended)
+		}
+		if err != nil || b.readable() {
+			wake := b.awaited()
+			b.mu.Unlock()
+			notify(wake)
+			return err
+		}
+		r.waiting++
+		b.mu.Unlock()
+		select {
+		case <-r.ready:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		b.mu.Lock()
+		r.waiting--
+		b.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
