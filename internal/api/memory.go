@@ -27,11 +27,11 @@ type Memory interface {
 
 // Record is one entry of a memory.
 type Record struct {
-	ID       string         `json:"id,omitempty"`
-	Text     string         `json:"text"`
-	Vector   []float32      `json:"vector,omitempty"`   // in answers only where asked for
-	Time     time.Time      `json:"time,omitzero"`      // microsecond precision
-	Metadata map[string]any `json:"metadata,omitempty"` // values: string, int64, float64, bool
+	ID       string    `json:"id,omitempty"`
+	Text     string    `json:"text"`
+	Vector   []float32 `json:"vector,omitempty"` // in answers only where asked for
+	Time     time.Time `json:"time,omitzero"`    // microsecond precision
+	Metadata Metadata  `json:"metadata,omitempty"`
 }
 
 // Selection says which records Get returns.

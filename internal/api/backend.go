@@ -1,0 +1,173 @@
+package api
+
+import (
+	"context"
+	"time"
+)
+
+// Backend is what a host offers to those who run agents (package supervisor) and to tools (cmd/coma). Package backend
+// implements it in process; package link offers the same over a connection.
+type Backend interface {
+	// Attach announces that the caller runs an agent, and takes what its modules say to the outside. One caller at a
+	// time runs an agent: ErrInUse tells who does.
+	Attach(ctx context.Context, agent Attachment, out Console) (Host, error)
+
+	Status(ctx context.Context) (Status, error)
+	// Agents tells of all agents that run, sorted by name.
+	Agents(ctx context.Context) ([]AgentState, error)
+	// Post sends a message from outside, as from ("cli").
+	Post(ctx context.Context, from string, m Message) error
+	// Listen calls heard for everything published on topics that match an MQTT pattern, until ctx ends. Messages to
+	// modules are among it, on MessageTopic. What a slow listener misses is counted in Heard.Missed of the next one.
+	Listen(ctx context.Context, pattern string, heard func(Heard)) error
+
+	// Mailboxes tells of the mailboxes of an agent, whether its modules run or not.
+	Mailboxes(ctx context.Context, agent string) ([]Mailbox, error)
+	// Waiting returns copies of the messages that wait for a module, oldest first; dead: its dead letters instead.
+	Waiting(ctx context.Context, agent, module string, dead bool) ([]Message, error)
+	// Redeliver puts dead letters (all, if no id is named) back into the module's mailbox and returns how many.
+	Redeliver(ctx context.Context, agent, module string, ids []string) (int, error)
+	// DropDead forgets dead letters (all, if no id is named) and returns how many.
+	DropDead(ctx context.Context, agent, module string, ids []string) (int, error)
+
+	// Memories tells of all memories, sorted by name.
+	Memories(ctx context.Context) ([]MemoryInfo, error)
+	// OpenMemory returns an agent's memory; ErrNotFound where there is none.
+	OpenMemory(ctx context.Context, agent string) (Memory, error)
+	RemoveMemory(ctx context.Context, agent string) error
+	// BackupMemory writes a memory to a file on the host's machine, RestoreMemory reads it back; the name's ending
+	// (.json or .jsonl.gz) says how.
+	BackupMemory(ctx context.Context, agent, path string) (MemoryInfo, error)
+	RestoreMemory(ctx context.Context, agent, path string, replace bool) (MemoryInfo, error)
+
+	// Shutdown asks a backend that runs as a daemon to stop.
+	Shutdown(ctx context.Context) error
+}
+
+// Host is the seat of whoever runs an agent.
+type Host interface {
+	// Endpoint tells where the agent's module processes find the host.
+	Endpoint() Endpoint
+	// Open seats a module that runs in the caller's own process.
+	Open(ctx context.Context, id Identity) (Session, error)
+	// Report publishes the state of one module.
+	Report(ctx context.Context, state ModuleState) error
+	// Ended says how a generation's process ended; its session is closed with that outcome if it is still there.
+	Ended(ctx context.Context, id Identity, outcome Outcome) error
+	// Remove forgets a module: its state, its mailbox with all messages, what it kept.
+	Remove(ctx context.Context, module string) error
+	// Close leaves the agent; mailboxes stay.
+	Close() error
+}
+
+// Console takes what an agent's modules say to the outside. Its methods are called concurrently.
+type Console interface {
+	Log(module string, entry LogEntry)
+	Print(module, text string)
+	Input(ctx context.Context, module, prompt string) (string, error)
+}
+
+// Attachment describes an agent that is run.
+type Attachment struct {
+	Agent   string   `json:"agent"`
+	Project string   `json:"project,omitempty"` // folder
+	PID     int      `json:"pid"`               // of the process that runs it
+	Modules []string `json:"modules"`           // known at the start: their mailboxes exist from here on
+	Durable bool     `json:"durable,omitempty"`
+	Limit   int      `json:"limit,omitempty"` // waiting messages a mailbox; 0: the default
+}
+
+// Endpoint tells a module process where its host is; these become COMA_API, COMA_BROKER and COMA_TOKEN.
+type Endpoint struct {
+	API    string `json:"api"`    // unix:///path or http://host:port
+	Broker string `json:"broker"` // mqtt://host:port
+	Token  string `json:"token"`
+}
+
+// States of a module.
+const (
+	Starting = "starting" // its code is being loaded
+	Running  = "running"
+	Waiting  = "waiting" // failed or ended, waits for its restart
+	Done     = "done"    // ended and not restarted
+	Failed   = "failed"  // ended with a failure and not restarted, or its code does not load
+)
+
+// ModuleState is what is known of a module; it is retained, as JSON, at StateTopic.
+type ModuleState struct {
+	Agent      string    `json:"agent"`
+	Module     string    `json:"module"`
+	State      string    `json:"state"`
+	Generation int       `json:"generation"`
+	PID        int       `json:"pid,omitempty"` // 0 for modules without a process of their own
+	Isolation  string    `json:"isolation,omitempty"`
+	Engine     string    `json:"engine,omitempty"`
+	Restarts   int       `json:"restarts"`
+	Since      time.Time `json:"since,omitzero"` // when it entered the state
+	LastError  string    `json:"last_error,omitempty"`
+	Pending    int       `json:"pending"`           // messages that wait, when asked by Agents
+	Dead       int       `json:"dead,omitempty"`    // dead letters, likewise
+	Dropped    uint64    `json:"dropped,omitempty"` // publications that a full mailbox did not take, likewise
+}
+
+// AgentState is what is known of an agent that runs.
+type AgentState struct {
+	Agent   string        `json:"agent"`
+	Project string        `json:"project,omitempty"`
+	PID     int           `json:"pid"`
+	Modules []ModuleState `json:"modules"`
+}
+
+// Mailbox is what is known of a mailbox.
+type Mailbox struct {
+	Module  string `json:"module"`
+	Waiting int    `json:"waiting"`
+	Dead    int    `json:"dead"`
+	Dropped uint64 `json:"dropped"`
+}
+
+// Heard is something published.
+type Heard struct {
+	Topic   string    `json:"topic"`
+	Payload []byte    `json:"payload"`
+	From    string    `json:"from,omitempty"`
+	Time    time.Time `json:"time"`
+	Retain  bool      `json:"retain,omitempty"`
+	Missed  int       `json:"missed,omitempty"` // how many were left out before this one
+}
+
+// MemoryInfo is what is known of a memory.
+type MemoryInfo struct {
+	Name      string    `json:"name"`
+	Records   int       `json:"records"`
+	Bytes     int64     `json:"bytes"` // on disk
+	Embedder  string    `json:"embedder,omitempty"`
+	Dimension int       `json:"dimension,omitempty"`
+	Oldest    time.Time `json:"oldest,omitzero"`
+	Newest    time.Time `json:"newest,omitzero"`
+	Problem   string    `json:"problem,omitempty"` // why the rest is not known
+}
+
+// Status is what is known of a backend.
+type Status struct {
+	PID      int       `json:"pid"`
+	Version  string    `json:"version"`
+	Daemon   bool      `json:"daemon"`
+	Started  time.Time `json:"started"`
+	Socket   string    `json:"socket"`
+	API      string    `json:"api,omitempty"`    // http://host:port
+	Broker   string    `json:"broker,omitempty"` // mqtt://host:port
+	Agents   int       `json:"agents"`
+	Clients  int       `json:"clients"` // MQTT clients
+	Problems []string  `json:"problems,omitempty"`
+}
+
+// MessageTopic is the MQTT topic of a module's messages, the Python framework's own scheme.
+func MessageTopic(agent, module string) string {
+	return "concurrent_modular_agent/message/" + agent + "/" + module
+}
+
+// StateTopic is the MQTT topic of a module's retained state.
+func StateTopic(agent, module string) string {
+	return "coma/agents/" + agent + "/modules/" + module
+}

@@ -1,0 +1,209 @@
+package backend
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/mailbox"
+	"github.com/concurrent-modular-agent/coma/internal/memory"
+	"github.com/concurrent-modular-agent/coma/internal/nearest"
+	"github.com/concurrent-modular-agent/coma/internal/project"
+)
+
+// agent is what the backend holds of one agent while anybody uses it: an attached host, sessions, a tool's question.
+type agent struct {
+	backend *Backend
+	name    string
+	dir     string // of mailboxes and kept values
+	boxes   *mailbox.Store
+	kept    *keeper
+	unlock  func() error
+	uses    int // under backend.mu
+
+	mu     sync.Mutex
+	host   *host                      // who runs it, if anybody
+	states map[string]api.ModuleState // as reported
+	seats  map[string]*seat           // by module
+	topics map[string]topics          // what modules subscribe to, by module
+
+	opening sync.Mutex // held while the memory is opened
+	store   *memory.Store
+}
+
+// stateDir returns the folder of an agent's mailboxes.
+func (b *Backend) stateDir(name string) string {
+	return filepath.Join(b.opt.Folders.State, "agents", url.PathEscape(name))
+}
+
+// use returns the agent of that name for a while; whoever uses it calls done. Without create, an agent that nobody runs or
+// has run is api.ErrUnknown.
+func (b *Backend) use(name string, create *api.Attachment) (a *agent, err error) {
+	if err := project.CheckName(name); err != nil {
+		return nil, fmt.Errorf("agent: %w: %w", api.ErrInvalid, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, fmt.Errorf("backend: %w", api.ErrClosed)
+	}
+	if a = b.agents[name]; a != nil {
+		a.uses++
+		return a, nil
+	}
+	dir := b.stateDir(name)
+	if create == nil {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, b.unknownAgent(name)
+		}
+		create = &api.Attachment{}
+	}
+	if create.Agent == "" {
+		if create, err = readAttachment(dir); err != nil {
+			return nil, err
+		}
+	}
+	if a, err = b.openAgent(name, dir, create); err != nil {
+		return nil, err
+	}
+	b.agents[name] = a
+	a.uses++
+	return a, nil
+}
+
+func (b *Backend) openAgent(name, dir string, as *api.Attachment) (*agent, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open agent %s: %w", name, err)
+	}
+	unlock, err := lockFile(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("open agent %s: %w", name, err)
+	}
+	log := b.log.With("agent", name)
+	boxes, recovery, err := mailbox.Open(filepath.Join(dir, "mailboxes"), mailbox.Options{
+		Durable: as.Durable, Limit: as.Limit, Log: log,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open agent %s: %w", name, err), unlock())
+	}
+	if recovery.Cut > 0 {
+		log.Warn("the mailboxes' file had a damaged end, which was cut off and kept", slog.Int64("bytes", recovery.Cut),
+			slog.String("damage", recovery.Damage.Error()), slog.String("kept", recovery.Kept))
+	}
+	return &agent{
+		backend: b, name: name, dir: dir, boxes: boxes, kept: openKeeper(filepath.Join(dir, "kept")), unlock: unlock,
+		states: map[string]api.ModuleState{}, seats: map[string]*seat{}, topics: map[string]topics{},
+	}, nil
+}
+
+// readAttachment returns how the agent was run last, so that its mailboxes keep their promises for whoever opens them.
+func readAttachment(dir string) (*api.Attachment, error) {
+	path := filepath.Join(dir, attachmentFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &api.Attachment{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open agent: %w", err)
+	}
+	as := &api.Attachment{}
+	if err := json.Unmarshal(data, as); err != nil {
+		return nil, fmt.Errorf("open agent: %s is damaged: %w: remove it, and run the agent to write it anew", path, err)
+	}
+	return as, nil
+}
+
+func writeAttachment(dir string, as api.Attachment) error {
+	data, err := json.Marshal(as)
+	if err != nil {
+		return fmt.Errorf("encode attachment: %w", err)
+	}
+	return writeFile(filepath.Join(dir, attachmentFile), data)
+}
+
+const attachmentFile = "agent.json"
+
+// done ends a use. The last one closes the agent.
+func (a *agent) done() error {
+	b := a.backend
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a.uses--
+	if a.uses > 0 || b.agents[a.name] != a {
+		return nil
+	}
+	delete(b.agents, a.name)
+	return a.close()
+}
+
+func (a *agent) close() error {
+	a.mu.Lock()
+	seats := a.seats
+	a.seats = map[string]*seat{}
+	for module := range a.topics {
+		a.unsubscribeAll(module)
+	}
+	a.mu.Unlock()
+	for _, s := range seats {
+		s.stopTimer()
+	}
+	err := a.boxes.Close()
+	a.opening.Lock()
+	defer a.opening.Unlock()
+	if a.store != nil {
+		err = errors.Join(err, a.store.Close())
+		a.store = nil
+	}
+	return errors.Join(err, a.unlock())
+}
+
+// memory opens the agent's memory when it is first used.
+func (a *agent) memory() (*memory.Store, error) {
+	a.opening.Lock()
+	defer a.opening.Unlock()
+	if a.store != nil {
+		return a.store, nil
+	}
+	path, err := memory.Path(a.backend.memoryDir(), a.name)
+	if err != nil {
+		return nil, err
+	}
+	a.store, err = memory.Open(path, memory.Options{Embedder: a.backend.opt.Embedder, Log: a.backend.log})
+	return a.store, err
+}
+
+// box finds the mailbox of a module that runs or has run.
+func (a *agent) box(module string) (*mailbox.Box, error) {
+	if box, ok := a.boxes.Lookup(module); ok {
+		return box, nil
+	}
+	return nil, fmt.Errorf("%w: agent %s has no module %q%s", api.ErrUnknown, a.name, module, nearest.Hint(module, a.boxes.Names()))
+}
+
+func (b *Backend) unknownAgent(name string) error {
+	return fmt.Errorf("%w: no agent %q runs or has run%s", api.ErrUnknown, name, nearest.Hint(name, b.knownAgents()))
+}
+
+// knownAgents returns the names of all agents that have been run.
+func (b *Backend) knownAgents() []string {
+	entries, err := os.ReadDir(filepath.Join(b.opt.Folders.State, "agents"))
+	if err != nil {
+		return nil // none has been run
+	}
+	var names []string
+	for _, e := range entries {
+		if name, err := url.PathUnescape(e.Name()); err == nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

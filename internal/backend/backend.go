@@ -1,0 +1,144 @@
+// Package backend is the services behind agents: the MQTT broker, the mailboxes, the memories, and the API over them. It
+// runs inside "coma run" or as a daemon of its own.
+//
+// backend.go opens and closes it; agent.go is what it holds of one agent; seat.go is a module's session; host.go is the
+// seat of who runs an agent; tools.go answers the commands; broker.go is all that touches the MQTT broker; listen.go has
+// the sockets; registry.go lets processes of one user find the backends that run.
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/folders"
+	"github.com/concurrent-modular-agent/coma/internal/link"
+	"github.com/concurrent-modular-agent/coma/internal/memory"
+)
+
+// Options say how a backend runs.
+type Options struct {
+	Folders folders.Folders
+	Log     *slog.Logger // what goes wrong without anybody having asked; nil: discarded
+	Version string
+
+	// Offline opens the stores alone: no broker, no sockets, nothing that others can find.
+	Offline bool
+	Daemon  bool
+
+	Host     string // address to listen on; "": 127.0.0.1
+	MQTTPort int    // 0: 1883 if it is free, else any free one
+	APIPort  int    // 0: 8000 if it is free, else any free one
+	// StrictPorts refuses to start where a port is taken, instead of choosing another.
+	StrictPorts bool
+	User        string // of MQTT clients; "": coma
+	Password    string // of MQTT clients; "": none is asked for, which only loopback allows
+	Token       string // of the API; "": a fresh one
+
+	Embedder memory.Embedder // nil: the default
+	Stop     func()          // what Shutdown calls; nil: Shutdown is refused
+}
+
+// Backend is open services. It implements api.Backend and link.Local.
+type Backend struct {
+	opt     Options
+	log     *slog.Logger
+	started time.Time
+
+	broker *broker      // nil offline
+	server *link.Server // nil offline
+	listen *sockets     // nil offline
+	socket string
+
+	life context.Context // ends at Close
+	stop context.CancelFunc
+
+	mu     sync.Mutex
+	agents map[string]*agent
+	closed bool
+}
+
+// Open starts the services.
+func Open(opt Options) (*Backend, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := opt.Folders.Ensure(); err != nil {
+		return nil, err
+	}
+	life, stop := context.WithCancel(context.Background())
+	b := &Backend{opt: opt, log: opt.Log, started: time.Now(), life: life, stop: stop, agents: map[string]*agent{}}
+	if opt.Offline {
+		return b, nil
+	}
+	if err := b.serve(); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// serve opens everything that others connect to.
+func (b *Backend) serve() (err error) {
+	if err := b.checkExposure(); err != nil {
+		return err
+	}
+	if b.opt.Token == "" {
+		if b.opt.Token, err = loadToken(b.opt.Folders.State); err != nil {
+			return err
+		}
+	}
+	b.server = link.NewServer(b, b.opt.Version)
+	if b.broker, err = openBroker(b); err != nil {
+		return err
+	}
+	if b.listen, err = openSockets(b); err != nil {
+		return err
+	}
+	return b.register()
+}
+
+// Close ends all services. Mailboxes and memories are on disk when it returns.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	b.mu.Unlock()
+	var errs []error
+	if b.socket != "" {
+		errs = append(errs, b.unregister())
+	}
+	b.stop()
+	if b.listen != nil {
+		errs = append(errs, b.listen.close())
+	}
+	if b.server != nil {
+		b.server.Close()
+	}
+	if b.broker != nil {
+		errs = append(errs, b.broker.close())
+	}
+	b.mu.Lock()
+	agents := b.agents
+	b.agents = nil
+	b.mu.Unlock()
+	for _, a := range agents {
+		errs = append(errs, a.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Shutdown implements api.Backend.
+func (b *Backend) Shutdown(context.Context) error {
+	if b.opt.Stop == nil {
+		return fmt.Errorf("stop backend: %w: it is part of a coma run (pid %d), and ends with it", api.ErrInvalid, b.pid())
+	}
+	b.opt.Stop()
+	return nil
+}

@@ -1,0 +1,349 @@
+package backend
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+)
+
+// broker is the embedded MQTT broker and what ties it to mailboxes. Messages between modules do not travel through it:
+// they go into mailboxes, and are mirrored here for whoever subscribes. What devices publish on a module's message topic
+// is put into its mailbox before the device is told that it has arrived.
+type broker struct {
+	backend *Backend
+	server  *mqtt.Server
+	address string
+	ids     atomic.Int64 // inline subscriptions made
+	inline  atomic.Int64 // inline subscriptions that are there
+	// mirrorer is the client that mirrored messages come from, so that they are not taken for messages to be delivered.
+	mirrorer *mqtt.Client
+	lost     *rarely // tells of what slow clients miss
+}
+
+func openBroker(b *Backend) (*broker, error) {
+	listener, err := listenTCP(b.opt.Host, b.opt.MQTTPort, 1883, b.opt.StrictPorts)
+	if err != nil {
+		return nil, fmt.Errorf("open MQTT port: %w", err)
+	}
+	capabilities := mqtt.NewDefaultServerCapabilities()
+	capabilities.MaximumClientWritesPending = 64 << 10
+	capabilities.MaximumInflight = 65535
+	capabilities.MaximumPacketSize = api.MaxMessageBytes + 64<<10
+	k := &broker{backend: b, address: listener.Addr().String(), lost: &rarely{every: 10 * time.Second}}
+	k.server = mqtt.New(&mqtt.Options{
+		Capabilities: capabilities,
+		InlineClient: true,
+		// The broker logs the address of each client that goes away without a word as an error; what matters here is
+		// told by the hooks below.
+		Logger:                 slog.New(slog.DiscardHandler),
+		SysTopicResendInterval: 60,
+	})
+	k.mirrorer = k.server.NewClient(nil, "local", mirrorID, true)
+	err = k.server.AddHook(&hook{broker: k}, nil)
+	if err == nil {
+		err = k.server.AddListener(listeners.NewNet("tcp", listener))
+	}
+	if err == nil {
+		err = k.server.Serve()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start MQTT broker: %w", err), listener.Close())
+	}
+	return k, nil
+}
+
+func (k *broker) close() error { return k.server.Close() }
+
+func (k *broker) clients() int {
+	if k == nil {
+		return 0
+	}
+	return int(atomic.LoadInt64(&k.server.Info.ClientsConnected))
+}
+
+// hears reports whether an MQTT client or a module subscribes to topic.
+func (k *broker) hears(topic string) bool {
+	if k == nil || k.audience() == 0 {
+		return false
+	}
+	subscribers := k.server.Topics.Subscribers(topic)
+	return len(subscribers.Subscriptions)+len(subscribers.Shared) > 0
+}
+
+func (k *broker) audience() int64 {
+	return atomic.LoadInt64(&k.server.Info.Subscriptions) + k.inline.Load()
+}
+
+// mirror shows a message that has gone into a mailbox to those who subscribe to its topic.
+func (k *broker) mirror(agent, module string, m api.Message) {
+	if k == nil || k.audience() == 0 {
+		return
+	}
+	err := k.server.InjectPacket(k.mirrorer, packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 2},
+		TopicName:   api.MessageTopic(agent, module),
+		PacketID:    1, // asked for by the broker's checks, and not used
+		Payload:     []byte(m.Text),
+		Properties: packets.Properties{User: []packets.UserProperty{
+			{Key: propertyFrom, Val: m.From}, {Key: propertyID, Val: m.ID},
+		}},
+	})
+	if err != nil {
+		k.backend.log.Error("message was not shown to MQTT subscribers", slog.String("to", agent+"/"+module), slog.Any("error", err))
+	}
+}
+
+// User properties (MQTT 5, section 3.3.2.3.7) of mirrored messages.
+const (
+	propertyFrom = "from"
+	propertyID   = "id"
+)
+
+// send hands a message to a module that is an MQTT client of its own.
+func (k *broker) send(agent, module string, m api.Message) error {
+	m.Time = time.Now()
+	k.mirror(agent, module, m)
+	return nil
+}
+
+func (k *broker) publish(p api.Publication) error {
+	if k == nil {
+		return nil // offline: nobody could hear it
+	}
+	if !mqtt.IsValidFilter(p.Topic, true) || strings.ContainsAny(p.Topic, "+#\x00") || strings.HasPrefix(p.Topic, "$") {
+		return fmt.Errorf("publish to %q: %w: not an MQTT topic (no +, no #, no $ in front)", p.Topic, api.ErrInvalid)
+	}
+	if err := k.server.Publish(p.Topic, p.Payload, p.Retain, p.QoS); err != nil {
+		return fmt.Errorf("publish to %s: %w", p.Topic, err)
+	}
+	return nil
+}
+
+func checkPattern(pattern string) error {
+	if !mqtt.IsValidFilter(pattern, false) || strings.HasPrefix(pattern, "$share") || strings.Contains(pattern, "\x00") {
+		return fmt.Errorf("subscribe to %q: %w: not an MQTT pattern (+ stands for one level, # for all below, at the end)", pattern, api.ErrInvalid)
+	}
+	return nil
+}
+
+// subscribe calls handle for what is published on topics that match pattern, in the publisher's goroutine.
+func (k *broker) subscribe(pattern string, handle func(packets.Packet)) (id int, err error) {
+	id = int(k.ids.Add(1))
+	err = k.server.Subscribe(pattern, id, func(_ *mqtt.Client, _ packets.Subscription, pk packets.Packet) { handle(pk) })
+	if err != nil {
+		return 0, fmt.Errorf("subscribe to %s: %w", pattern, err)
+	}
+	k.inline.Add(1)
+	return id, nil
+}
+
+func (k *broker) unsubscribe(pattern string, id int) {
+	if k.server.Unsubscribe(pattern, id) == nil { // fails only for patterns that could not be subscribed to
+		k.inline.Add(-1)
+	}
+}
+
+// retained calls handle for what the broker keeps on topics that match pattern.
+func (k *broker) retained(pattern string, handle func(packets.Packet)) {
+	for _, pk := range k.server.Topics.Messages(pattern) {
+		handle(pk)
+	}
+}
+
+// listenBuffer is how many publications wait for a listener before it misses some.
+const listenBuffer = 4096
+
+func (k *broker) listen(ctx context.Context, pattern string, heard func(api.Heard)) error {
+	if k == nil {
+		return fmt.Errorf("listen: %w: no backend runs", api.ErrClosed)
+	}
+	if err := checkPattern(pattern); err != nil {
+		return err
+	}
+	queue := make(chan api.Heard, listenBuffer)
+	var missed atomic.Int64
+	id, err := k.subscribe(pattern, func(pk packets.Packet) {
+		h := api.Heard{
+			Topic: pk.TopicName, Payload: bytes.Clone(pk.Payload), From: publisher(pk), Time: time.Now(),
+			Retain: pk.FixedHeader.Retain, Missed: int(missed.Load()),
+		}
+		select {
+		case queue <- h:
+			missed.Add(-int64(h.Missed))
+		default:
+			missed.Add(1)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer k.unsubscribe(pattern, id)
+	for {
+		select {
+		case h := <-queue:
+			heard(h)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-k.backend.life.Done():
+			return fmt.Errorf("listen: %w", api.ErrClosed)
+		}
+	}
+}
+
+// publisher names who published: for a mirrored message its sender, for an MQTT client "mqtt:" and its ID.
+func publisher(pk packets.Packet) string {
+	switch pk.Origin {
+	case mirrorID:
+		for _, p := range pk.Properties.User {
+			if p.Key == propertyFrom {
+				return p.Val
+			}
+		}
+		return ""
+	case mqtt.InlineClientId:
+		return ""
+	}
+	return "mqtt:" + pk.Origin
+}
+
+const mirrorID = "coma-mirror"
+
+// hook is called by the broker.
+type hook struct {
+	mqtt.HookBase
+	broker *broker
+}
+
+func (h *hook) ID() string { return "coma" }
+
+func (h *hook) Provides(method byte) bool {
+	switch method {
+	case mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnPublishDropped, mqtt.OnQosDropped:
+		return true
+	}
+	return false
+}
+
+// OnConnectAuthenticate lets in everybody, or those who know the password.
+func (h *hook) OnConnectAuthenticate(_ *mqtt.Client, pk packets.Packet) bool {
+	opt := &h.broker.backend.opt
+	if opt.Password == "" {
+		return true
+	}
+	user := opt.User
+	if user == "" {
+		user = defaultUser
+	}
+	return subtle.ConstantTimeCompare(pk.Connect.Username, []byte(user))&
+		subtle.ConstantTimeCompare(pk.Connect.Password, []byte(opt.Password)) == 1
+}
+
+// OnACLCheck keeps the state of modules from being written from outside.
+func (h *hook) OnACLCheck(_ *mqtt.Client, topic string, write bool) bool {
+	return !write || !strings.HasPrefix(topic, "coma/agents/")
+}
+
+// OnPublish puts a message for a module into its mailbox before the sender's broker acknowledges it. Where the mailbox
+// is full, the sender's connection waits.
+func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if cl == h.broker.mirrorer {
+		return pk, nil // it comes from a mailbox
+	}
+	rest, ok := strings.CutPrefix(pk.TopicName, "concurrent_modular_agent/message/")
+	if !ok {
+		return pk, nil
+	}
+	name, module, ok := strings.Cut(rest, "/")
+	if !ok || strings.Contains(module, "/") {
+		return pk, nil
+	}
+	b := h.broker.backend
+	a, err := b.use(name, nil)
+	if err != nil {
+		return pk, nil // not an agent of ours; others may subscribe to it
+	}
+	defer a.done()
+	box, ok := a.boxes.Lookup(module)
+	if !ok {
+		if !h.broker.hears(pk.TopicName) {
+			b.log.Warn("message over MQTT for a module that is not there", slog.String("topic", pk.TopicName), slog.String("client", cl.ID))
+		}
+		return pk, nil
+	}
+	_, err = box.Put(b.life, api.Message{
+		ID: api.NewID(), From: "mqtt:" + cl.ID, To: name + "/" + module, Time: time.Now(), Text: string(pk.Payload),
+	})
+	if err != nil {
+		b.log.Error("message over MQTT was not accepted", slog.String("topic", pk.TopicName), slog.String("client", cl.ID), slog.Any("error", err))
+		return pk, packets.ErrRejectPacket // not acknowledged: the client sends it again
+	}
+	return pk, nil
+}
+
+// OnPublishDropped tells of publications that a slow client misses.
+func (h *hook) OnPublishDropped(cl *mqtt.Client, pk packets.Packet) {
+	h.tell(cl, "an MQTT client reads too slowly and misses publications", pk.TopicName)
+}
+
+// OnQosDropped tells of messages that a client never acknowledged.
+func (h *hook) OnQosDropped(cl *mqtt.Client, pk packets.Packet) {
+	h.tell(cl, "an MQTT client never acknowledged a publication", pk.TopicName)
+}
+
+func (h *hook) tell(cl *mqtt.Client, what, topic string) {
+	if n := h.broker.lost.add(1); n > 0 {
+		h.broker.backend.log.Warn(what, slog.String("client", cl.ID), slog.String("topic", topic), slog.Int("missed", n))
+	}
+}
+
+// rarely sums up what would be told too often.
+type rarely struct {
+	every time.Duration
+
+	mu   sync.Mutex
+	last time.Time
+	sum  int
+}
+
+// add counts n more. It returns the sum when it is time to tell it, else 0.
+func (r *rarely) add(n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum += n
+	if now := time.Now(); now.Sub(r.last) >= r.every {
+		sum := r.sum
+		r.last, r.sum = now, 0
+		return sum
+	}
+	return 0
+}
+
+// listenTCP listens on a port; for port 0 on the usual one or, where that is taken and strict is not set, any.
+func listenTCP(host string, port, usual int, strict bool) (net.Listener, error) {
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	wanted := port
+	if wanted == 0 {
+		wanted = usual
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(wanted)))
+	if err != nil && port == 0 && !strict {
+		listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
+	return listener, err
+}

@@ -1,0 +1,379 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/link"
+	"github.com/concurrent-modular-agent/coma/internal/mailbox"
+	"github.com/concurrent-modular-agent/coma/internal/project"
+)
+
+// absence is how long a module that nobody runs here may be away before its seat is given up. (For one that somebody
+// runs, that host says when it has ended.)
+const absence = 30 * time.Second
+
+// seat is one generation of one module at the backend. It implements api.Session and link.Seat.
+type seat struct {
+	agent  *agent
+	id     api.Identity
+	name   string // "agent/module", as it stands in messages
+	box    *mailbox.Box
+	reader *mailbox.Reader
+
+	receiving sync.Mutex // one Receive at a time
+	hand      uint64     // under receiving: the message in hand
+	received  bool       // under agent.mu: subscriptions of earlier generations have been dropped
+	closed    bool       // under agent.mu
+	absent    *time.Timer
+}
+
+// Seat implements link.Local.
+func (b *Backend) Seat(_ context.Context, id api.Identity, resume bool, hand, done uint64) (link.Seat, error) {
+	return b.seat(id, resume, hand, done)
+}
+
+func (b *Backend) seat(id api.Identity, resume bool, hand, done uint64) (*seat, error) {
+	if err := project.CheckName(id.Module); err != nil {
+		return nil, fmt.Errorf("module: %w: %w", api.ErrInvalid, err)
+	}
+	a, err := b.use(id.Agent, &api.Attachment{})
+	if err != nil {
+		return nil, err
+	}
+	s := &seat{agent: a, id: id, name: id.Agent + "/" + id.Module, box: a.boxes.Box(id.Module)}
+	a.mu.Lock()
+	old := a.seats[id.Module]
+	if resume && old != nil && old.id.Generation > id.Generation {
+		a.mu.Unlock()
+		return nil, errors.Join(fmt.Errorf("open %s: %w", s.name, api.ErrReplaced), a.done())
+	}
+	switch {
+	case resume && hand != 0:
+		s.reader = s.box.Resume(hand)
+		s.received = true
+	case resume && done != 0:
+		s.reader = s.box.Resume(done)
+		s.reader.Ack(done)
+		s.received = true
+	default:
+		s.reader = s.box.Open()
+	}
+	a.seats[id.Module] = s
+	if resume && old != nil {
+		for _, t := range a.topics[id.Module] {
+			if t.owner == old {
+				t.owner = s
+			}
+		}
+	}
+	if old != nil {
+		old.closed = true
+		old.stopTimer()
+	}
+	a.mu.Unlock()
+	if old != nil {
+		err = a.done()
+	}
+	return s, err
+}
+
+// Unseat implements link.Local.
+func (b *Backend) Unseat(lost link.Seat) {
+	s := lost.(*seat)
+	a := s.agent
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.closed || a.seats[s.id.Module] != s || a.host != nil {
+		return
+	}
+	s.absent = time.AfterFunc(absence, func() {
+		if err := s.Close(api.Stopped); err != nil {
+			b.log.Error("close session of a module that has gone", slog.String("module", s.name), slog.Any("error", err))
+		}
+	})
+}
+
+func (s *seat) stopTimer() {
+	if s.absent != nil {
+		s.absent.Stop()
+	}
+}
+
+func (s *seat) Identity() api.Identity { return s.id }
+
+// Send implements api.Session.
+func (s *seat) Send(ctx context.Context, m api.Message) error {
+	m.From = s.name
+	return s.agent.backend.deliver(ctx, s.agent, m, false)
+}
+
+// Resend implements link.Seat.
+func (s *seat) Resend(ctx context.Context, m api.Message) error {
+	m.From = s.name
+	return s.agent.backend.deliver(ctx, s.agent, m, true)
+}
+
+// deliver puts m, whose To may leave out the agent if from is not nil, where it belongs.
+func (b *Backend) deliver(ctx context.Context, from *agent, m api.Message, resent bool) error {
+	if len(m.Text) > api.MaxMessageBytes {
+		return fmt.Errorf("send to %s: message of %d bytes: %w: at most %d", m.To, len(m.Text), api.ErrTooLarge, api.MaxMessageBytes)
+	}
+	name, module, crossing := strings.Cut(m.To, "/")
+	to := from
+	if !crossing {
+		if from == nil {
+			return fmt.Errorf("send to %q: %w: want agent/module", m.To, api.ErrInvalid)
+		}
+		name, module = from.name, m.To
+		m.To = name + "/" + module
+	}
+	if from == nil || name != from.name {
+		var err error
+		if to, err = b.use(name, nil); err != nil {
+			if b.broker.hears(api.MessageTopic(name, module)) {
+				return b.broker.send(name, module, m)
+			}
+			return fmt.Errorf("send to %s: %w", m.To, err)
+		}
+		defer to.done()
+	}
+	box, err := to.box(module)
+	if err != nil {
+		if b.broker.hears(api.MessageTopic(name, module)) {
+			return b.broker.send(name, module, m)
+		}
+		return fmt.Errorf("send to %s: %w", m.To, err)
+	}
+	if m.ID == "" {
+		m.ID = api.NewID()
+	}
+	m.Time = time.Now()
+	m.Topic, m.Deaths = "", 0
+	if resent {
+		_, err = box.PutResent(ctx, m)
+	} else {
+		_, err = box.Put(ctx, m)
+	}
+	if err != nil {
+		return fmt.Errorf("send to %s: %w", m.To, err)
+	}
+	b.broker.mirror(name, module, m)
+	return nil
+}
+
+// Receive implements api.Session.
+func (s *seat) Receive(ctx context.Context) (api.Message, error) {
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
+	if err := ctx.Err(); err != nil {
+		return api.Message{}, err
+	}
+	s.finish()
+	m, err := s.reader.Next(ctx)
+	if err != nil {
+		return m, err
+	}
+	s.begin(m.Seq)
+	return m, nil
+}
+
+// TryReceive implements api.Session.
+func (s *seat) TryReceive(context.Context) (api.Message, bool, error) {
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
+	s.finish()
+	m, ok, err := s.reader.TryNext()
+	if ok {
+		s.begin(m.Seq)
+	}
+	return m, ok, err
+}
+
+func (s *seat) finish() {
+	if s.hand != 0 {
+		s.reader.Ack(s.hand)
+		s.hand = 0
+	}
+	s.firstReceive()
+}
+
+func (s *seat) begin(seq uint64) {
+	s.hand = seq
+	s.reader.Begin(seq)
+}
+
+// firstReceive drops the subscriptions of earlier generations that this one has not renewed.
+func (s *seat) firstReceive() {
+	if s.received { // only ever set by this goroutine, or before the seat was shared
+		return
+	}
+	s.received = true
+	a := s.agent
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for pattern, t := range a.topics[s.id.Module] {
+		if t.owner != s {
+			a.unsubscribe(s.id.Module, pattern)
+		}
+	}
+}
+
+// Feed implements link.Seat.
+func (s *seat) Feed() link.Feed { return feed{s.reader, s} }
+
+// feed is the seat's mailbox for a link, which takes messages ahead of the module.
+type feed struct {
+	*mailbox.Reader
+	seat *seat
+}
+
+// Asked is called when the module receives.
+func (f feed) Asked() {
+	f.seat.receiving.Lock()
+	f.seat.firstReceive()
+	f.seat.receiving.Unlock()
+}
+
+// Pending implements api.Session.
+func (s *seat) Pending(context.Context) (int, error) { return s.box.Pending(), nil }
+
+// Publish implements api.Session.
+func (s *seat) Publish(_ context.Context, p api.Publication) error {
+	if len(p.Payload) > api.MaxMessageBytes {
+		return fmt.Errorf("publish to %s: %d bytes: %w: at most %d", p.Topic, len(p.Payload), api.ErrTooLarge, api.MaxMessageBytes)
+	}
+	return s.agent.backend.broker.publish(p)
+}
+
+// Log implements api.Session.
+func (s *seat) Log(_ context.Context, entry api.LogEntry) error {
+	if console := s.agent.console(); console != nil {
+		console.Log(s.id.Module, entry)
+		return nil
+	}
+	s.agent.backend.log.Info(entry.String(), slog.String("module", s.name))
+	return nil
+}
+
+// Print implements api.Session.
+func (s *seat) Print(_ context.Context, text string) error {
+	console := s.agent.console()
+	if console == nil {
+		return fmt.Errorf("print: %w", api.ErrNoInput)
+	}
+	console.Print(s.id.Module, text)
+	return nil
+}
+
+// Input implements api.Session.
+func (s *seat) Input(ctx context.Context, prompt string) (string, error) {
+	console := s.agent.console()
+	if console == nil {
+		return "", api.ErrNoInput
+	}
+	return console.Input(ctx, s.id.Module, prompt)
+}
+
+// Keep implements api.Session.
+func (s *seat) Keep(_ context.Context, key string, value []byte) error {
+	switch {
+	case len(value) > api.MaxKeepBytes:
+		return fmt.Errorf("keep %q: %d bytes: %w: at most %d", key, len(value), api.ErrTooLarge, api.MaxKeepBytes)
+	case key == "" || len(key) > 256 || !utf8.ValidString(key):
+		return fmt.Errorf("keep %q: %w: a key is text of 1 to 256 bytes", key, api.ErrInvalid)
+	}
+	return s.agent.kept.set(s.id.Module, key, value)
+}
+
+// Kept implements api.Session.
+func (s *seat) Kept(_ context.Context, key string) ([]byte, bool, error) {
+	return s.agent.kept.get(s.id.Module, key)
+}
+
+// Close implements api.Session.
+func (s *seat) Close(outcome api.Outcome) error {
+	a := s.agent
+	a.mu.Lock()
+	if s.closed {
+		a.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.stopTimer()
+	if a.seats[s.id.Module] == s {
+		delete(a.seats, s.id.Module)
+	}
+	a.mu.Unlock()
+	s.reader.Close(outcome)
+	return a.done()
+}
+
+// Memory implements api.Session.
+func (s *seat) Memory() api.Memory { return agentMemory{s.agent} }
+
+// agentMemory opens the agent's memory with the first call.
+type agentMemory struct{ agent *agent }
+
+func (m agentMemory) Add(ctx context.Context, records []api.Record) ([]string, error) {
+	store, err := m.agent.memory()
+	if err != nil {
+		return nil, err
+	}
+	return store.Add(ctx, records)
+}
+
+func (m agentMemory) Get(ctx context.Context, sel api.Selection) ([]api.Record, error) {
+	store, err := m.agent.memory()
+	if err != nil {
+		return nil, err
+	}
+	return store.Get(ctx, sel)
+}
+
+func (m agentMemory) Query(ctx context.Context, q api.Query) ([]api.Match, error) {
+	store, err := m.agent.memory()
+	if err != nil {
+		return nil, err
+	}
+	return store.Query(ctx, q)
+}
+
+func (m agentMemory) Update(ctx context.Context, records []api.Record) error {
+	store, err := m.agent.memory()
+	if err != nil {
+		return err
+	}
+	return store.Update(ctx, records)
+}
+
+func (m agentMemory) Delete(ctx context.Context, ids []string, filter *api.Filter) (int, error) {
+	store, err := m.agent.memory()
+	if err != nil {
+		return 0, err
+	}
+	return store.Delete(ctx, ids, filter)
+}
+
+func (m agentMemory) Count(ctx context.Context, filter *api.Filter) (int, error) {
+	store, err := m.agent.memory()
+	if err != nil {
+		return 0, err
+	}
+	return store.Count(ctx, filter)
+}
+
+func (m agentMemory) Clear(ctx context.Context) (int, error) {
+	store, err := m.agent.memory()
+	if err != nil {
+		return 0, err
+	}
+	return store.Clear(ctx)
+}

@@ -1,0 +1,115 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+)
+
+// topics are a module's subscriptions, by pattern. They outlive the module's generations: see agent.Subscribe in
+// package coma.
+type topics map[string]*subscription
+
+type subscription struct {
+	id    int
+	owner *seat // the generation that made or renewed it
+	lost  rarely
+}
+
+// Subscribe implements api.Session.
+func (s *seat) Subscribe(_ context.Context, pattern string) error {
+	if err := checkPattern(pattern); err != nil {
+		return err
+	}
+	a := s.agent
+	k := a.backend.broker
+	if k == nil {
+		return fmt.Errorf("subscribe to %s: %w", pattern, api.ErrClosed)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("subscribe to %s: %w", pattern, api.ErrClosed)
+	}
+	mine := a.topics[s.id.Module]
+	if mine == nil {
+		mine = topics{}
+		a.topics[s.id.Module] = mine
+	}
+	if t := mine[pattern]; t != nil {
+		if t.owner != s {
+			t.owner = s
+			k.retained(pattern, s.hear(t)) // as a new subscriber gets it
+		}
+		return nil
+	}
+	t := &subscription{owner: s, lost: rarely{every: 10 * time.Second}}
+	id, err := k.subscribe(pattern, s.hear(t))
+	if err != nil {
+		return err
+	}
+	t.id = id
+	mine[pattern] = t
+	return nil
+}
+
+// Unsubscribe implements api.Session.
+func (s *seat) Unsubscribe(_ context.Context, pattern string) error {
+	a := s.agent
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.topics[s.id.Module][pattern] == nil {
+		return fmt.Errorf("unsubscribe from %s: %w: the module does not subscribe to it", pattern, api.ErrNotFound)
+	}
+	a.unsubscribe(s.id.Module, pattern)
+	return nil
+}
+
+// unsubscribe and unsubscribeAll are called with a.mu held.
+func (a *agent) unsubscribe(module, pattern string) {
+	if t := a.topics[module][pattern]; t != nil {
+		a.backend.broker.unsubscribe(pattern, t.id)
+		delete(a.topics[module], pattern)
+	}
+}
+
+func (a *agent) unsubscribeAll(module string) {
+	for pattern := range a.topics[module] {
+		a.unsubscribe(module, pattern)
+	}
+	delete(a.topics, module)
+}
+
+// hear returns what puts publications into the module's mailbox. It is called in the publisher's goroutine and waits for
+// nothing.
+func (s *seat) hear(t *subscription) func(packets.Packet) {
+	box, module, a := s.box, s.id.Module, s.agent
+	return func(pk packets.Packet) {
+		dropped := box.PutOverwriting(api.Message{
+			ID: api.NewID(), From: publisher(pk), To: s.name, Topic: strings.Clone(pk.TopicName),
+			Time: time.Now(), Text: string(pk.Payload),
+		})
+		if dropped == 0 {
+			return
+		}
+		if n := t.lost.add(dropped); n > 0 {
+			// Not in this goroutine: it may hold the agent.
+			go a.warn(module, fmt.Sprintf("the mailbox is full: %d publications were dropped, the oldest first (newest from %s)", n, pk.TopicName))
+		}
+	}
+}
+
+// warn puts a line of the backend's own into a module's log.
+func (a *agent) warn(module, text string) {
+	if console := a.console(); console != nil {
+		console.Log(module, api.LogEntry{Time: time.Now(), Level: slog.LevelWarn.String(), Text: text})
+		return
+	}
+	a.backend.log.Warn(text, slog.String("module", a.name+"/"+module))
+}

@@ -1,0 +1,201 @@
+package link
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/coder/websocket"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/jsonrpc"
+)
+
+// Local is the host that a Server stands before.
+type Local interface {
+	api.Backend
+	// Seat seats a module of another process. With resume, the module had the seat before, through a connection that
+	// was lost: hand is the message that it has in hand, all up to done are finished with.
+	Seat(ctx context.Context, id api.Identity, resume bool, hand, done uint64) (Seat, error)
+	// Unseat is called when a module's connection is lost before the module has closed its session: the module may come
+	// back with resume.
+	Unseat(seat Seat)
+}
+
+// Seat is a session whose messages are taken in steps, so that they can be pushed ahead.
+type Seat interface {
+	api.Session
+	Feed() Feed
+	// Resend is Send of a message that may have been sent before, under the same ID.
+	Resend(ctx context.Context, m api.Message) error
+}
+
+// Feed gives a mailbox's messages in steps; see mailbox.Reader.
+type Feed interface {
+	Asked() // the module receives: the step before the first message
+	Wait(ctx context.Context) error
+	TryNext() (api.Message, bool, error)
+	Begin(seq uint64)
+	Ack(seq uint64)
+}
+
+// Server is the host's end of all connections.
+type Server struct {
+	host    Local
+	version string
+
+	life  context.Context
+	stop  context.CancelFunc
+	mu    sync.Mutex
+	conns sync.WaitGroup
+}
+
+// NewServer returns a server for host; version is what modules are told at opening.
+func NewServer(host Local, version string) *Server {
+	life, stop := context.WithCancel(context.Background())
+	return &Server{host: host, version: version, life: life, stop: stop}
+}
+
+// ServeHTTP takes a connection: a WebSocket handshake. Who may connect is the caller's to decide.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	if s.life.Err() != nil {
+		s.mu.Unlock()
+		http.Error(w, "the host is shutting down", http.StatusServiceUnavailable)
+		return
+	}
+	s.conns.Add(1)
+	s.mu.Unlock()
+	defer s.conns.Done()
+	ws, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return // Accept has answered with what is wrong
+	}
+	ws.SetReadLimit(maxFrame)
+	c := &serving{server: s, host: s.host}
+	c.peer = jsonrpc.New(wsConn{ws}, c)
+	c.peer.Run(s.life) // why a connection ended is the far side's affair; what it left is cleared away here
+	c.release()
+}
+
+// Close ends all connections and waits for what they do.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.stop()
+	s.mu.Unlock()
+	s.conns.Wait()
+}
+
+// serving is one connection.
+type serving struct {
+	server *Server
+	host   Local
+	peer   *jsonrpc.Peer
+
+	mu    sync.Mutex
+	seat  *seated  // after open
+	agent api.Host // after agent.attach
+	name  string   // the attached agent's
+}
+
+// release gives back what a lost connection held.
+func (c *serving) release() {
+	c.mu.Lock()
+	seat, agent := c.seat, c.agent
+	c.seat, c.agent = nil, nil
+	c.mu.Unlock()
+	if seat != nil {
+		seat.halt()
+		c.host.Unseat(seat.Seat)
+	}
+	if agent != nil {
+		agent.Close()
+	}
+}
+
+// Notify implements jsonrpc.Handler.
+func (c *serving) Notify(method string, raw json.RawMessage) {
+	c.mu.Lock()
+	seat := c.seat
+	c.mu.Unlock()
+	if seat == nil {
+		return // nothing is notified before open, but by a module whose session has just been closed
+	}
+	switch method {
+	case methodNext:
+		if p, err := params[nextParams](raw); err == nil {
+			seat.next(p.Ack)
+		}
+	case methodLater:
+		seat.later()
+	case methodLog:
+		if p, err := params[api.LogEntry](raw); err == nil {
+			seat.Log(context.Background(), p)
+		}
+	case methodPrint:
+		if p, err := params[textParams](raw); err == nil {
+			seat.Print(context.Background(), p.Text)
+		}
+	}
+}
+
+// Request implements jsonrpc.Handler.
+func (c *serving) Request(ctx context.Context, method string, raw json.RawMessage) (any, error) {
+	result, err := c.request(ctx, method, raw)
+	if err == nil {
+		return result, nil
+	}
+	if _, ok := err.(*jsonrpc.Error); ok {
+		return nil, err
+	}
+	return nil, coded{err}
+}
+
+func (c *serving) request(ctx context.Context, method string, raw json.RawMessage) (any, error) {
+	if method == methodOpen {
+		return c.open(ctx, raw)
+	}
+	if handle, ok := seatMethods[method]; ok {
+		c.mu.Lock()
+		seat := c.seat
+		c.mu.Unlock()
+		if seat == nil {
+			return nil, fmt.Errorf("%s: %w: the connection has no open session", method, api.ErrClosed)
+		}
+		return handle(ctx, seat, raw)
+	}
+	if handle, ok := memoryMethods[method]; ok {
+		return c.memory(ctx, handle, raw)
+	}
+	if handle, ok := agentMethods[method]; ok {
+		return handle(ctx, c, raw)
+	}
+	if handle, ok := toolMethods[method]; ok {
+		return handle(ctx, c, raw)
+	}
+	return nil, unknownMethod(method)
+}
+
+func (c *serving) memory(ctx context.Context, handle memoryMethod, raw json.RawMessage) (any, error) {
+	p, err := params[memoryParams](raw)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	seat := c.seat
+	c.mu.Unlock()
+	var memory api.Memory
+	switch {
+	case p.Agent == "" && seat != nil:
+		memory = seat.Memory()
+	case p.Agent == "":
+		return nil, fmt.Errorf("%w: name the agent whose memory is meant", api.ErrInvalid)
+	default:
+		if memory, err = c.host.OpenMemory(ctx, p.Agent); err != nil {
+			return nil, err
+		}
+	}
+	return handle(ctx, memory, p)
+}

@@ -1,0 +1,166 @@
+package link
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/jsonrpc"
+)
+
+// connMethod answers a call of someone who runs an agent, or of a tool.
+type connMethod func(ctx context.Context, c *serving, raw json.RawMessage) (any, error)
+
+// connCall is a connMethod whose parameters have the form P.
+func connCall[P any](f func(ctx context.Context, c *serving, p P) (any, error)) connMethod {
+	return func(ctx context.Context, c *serving, raw json.RawMessage) (any, error) {
+		p, err := params[P](raw)
+		if err != nil {
+			return nil, err
+		}
+		return f(ctx, c, p)
+	}
+}
+
+// attached returns the agent that this connection runs.
+func (c *serving) attached() (api.Host, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.agent == nil {
+		return nil, fmt.Errorf("%w: the connection has attached no agent", api.ErrClosed)
+	}
+	return c.agent, nil
+}
+
+var agentMethods = map[string]connMethod{
+	methodAttach: connCall(func(ctx context.Context, c *serving, p api.Attachment) (any, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.agent != nil {
+			return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "this connection runs agent " + c.name + " already"}
+		}
+		agent, err := c.host.Attach(ctx, p, remoteConsole{c.peer})
+		if err != nil {
+			return nil, err
+		}
+		c.agent, c.name = agent, p.Agent
+		return agent.Endpoint(), nil
+	}),
+	methodDetach: connCall(func(_ context.Context, c *serving, _ struct{}) (any, error) {
+		c.mu.Lock()
+		agent := c.agent
+		c.agent = nil
+		c.mu.Unlock()
+		if agent == nil {
+			return nil, nil
+		}
+		return nil, agent.Close()
+	}),
+	methodReport: connCall(func(ctx context.Context, c *serving, p api.ModuleState) (any, error) {
+		agent, err := c.attached()
+		if err != nil {
+			return nil, err
+		}
+		return nil, agent.Report(ctx, p)
+	}),
+	methodEnded: connCall(func(ctx context.Context, c *serving, p endedParams) (any, error) {
+		agent, err := c.attached()
+		if err != nil {
+			return nil, err
+		}
+		return nil, agent.Ended(ctx, p.Identity, p.Outcome)
+	}),
+	methodRemove: connCall(func(ctx context.Context, c *serving, p moduleParams) (any, error) {
+		agent, err := c.attached()
+		if err != nil {
+			return nil, err
+		}
+		return nil, agent.Remove(ctx, p.Module)
+	}),
+}
+
+var toolMethods = map[string]connMethod{
+	methodStatus: connCall(func(ctx context.Context, c *serving, _ struct{}) (any, error) {
+		return c.host.Status(ctx)
+	}),
+	methodAgents: connCall(func(ctx context.Context, c *serving, _ struct{}) (any, error) {
+		return c.host.Agents(ctx)
+	}),
+	methodPost: connCall(func(ctx context.Context, c *serving, p sendParams) (any, error) {
+		m, err := p.message()
+		if err != nil {
+			return nil, err
+		}
+		return nil, c.host.Post(ctx, m.From, m)
+	}),
+	methodListen: connCall(func(ctx context.Context, c *serving, p pattern) (any, error) {
+		err := c.host.Listen(ctx, p.Pattern, func(h api.Heard) {
+			c.peer.Notify(ctx, methodConsoleListen, h) // a listener that has gone ends ctx, and Listen with it
+		})
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		return nil, err
+	}),
+	methodMailboxes: connCall(func(ctx context.Context, c *serving, p mailboxParams) (any, error) {
+		return c.host.Mailboxes(ctx, p.Agent)
+	}),
+	methodWaiting: connCall(func(ctx context.Context, c *serving, p mailboxParams) (any, error) {
+		messages, err := c.host.Waiting(ctx, p.Agent, p.Module, p.Dead)
+		if err != nil {
+			return nil, err
+		}
+		wire := make([]wireMessage, len(messages))
+		for i, m := range messages {
+			wire[i] = toWire(m)
+		}
+		return wire, nil
+	}),
+	methodRedeliver: connCall(func(ctx context.Context, c *serving, p mailboxParams) (any, error) {
+		n, err := c.host.Redeliver(ctx, p.Agent, p.Module, p.IDs)
+		return count{n}, err
+	}),
+	methodDropDead: connCall(func(ctx context.Context, c *serving, p mailboxParams) (any, error) {
+		n, err := c.host.DropDead(ctx, p.Agent, p.Module, p.IDs)
+		return count{n}, err
+	}),
+	methodMemories: connCall(func(ctx context.Context, c *serving, _ struct{}) (any, error) {
+		return c.host.Memories(ctx)
+	}),
+	methodOpenMem: connCall(func(ctx context.Context, c *serving, p memoryParams) (any, error) {
+		_, err := c.host.OpenMemory(ctx, p.Agent)
+		return nil, err
+	}),
+	methodRemoveMem: connCall(func(ctx context.Context, c *serving, p memoryParams) (any, error) {
+		return nil, c.host.RemoveMemory(ctx, p.Agent)
+	}),
+	methodBackup: connCall(func(ctx context.Context, c *serving, p memoryFile) (any, error) {
+		return c.host.BackupMemory(ctx, p.Agent, p.Path)
+	}),
+	methodRestore: connCall(func(ctx context.Context, c *serving, p memoryFile) (any, error) {
+		return c.host.RestoreMemory(ctx, p.Agent, p.Path, p.Replace)
+	}),
+	methodShutdown: connCall(func(ctx context.Context, c *serving, _ struct{}) (any, error) {
+		return nil, c.host.Shutdown(ctx)
+	}),
+}
+
+// remoteConsole is the console of an agent that is run in another process.
+type remoteConsole struct{ peer *jsonrpc.Peer }
+
+func (r remoteConsole) Log(module string, entry api.LogEntry) {
+	// Where whoever runs the agent has gone, nobody is there to read the log.
+	r.peer.Notify(context.Background(), methodConsoleLog, consoleParams{Module: module, Entry: &entry})
+}
+
+func (r remoteConsole) Print(module, text string) {
+	r.peer.Notify(context.Background(), methodConsolePrint, consoleParams{Module: module, Text: text})
+}
+
+func (r remoteConsole) Input(ctx context.Context, module, prompt string) (string, error) {
+	var answer textParams
+	err := r.peer.Call(ctx, methodConsoleInput, consoleParams{Module: module, Text: prompt}, &answer)
+	return answer.Text, local(err)
+}
