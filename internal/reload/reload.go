@@ -105,9 +105,6 @@ type watcher struct {
 }
 
 func (w *watcher) run(ctx context.Context, debounce time.Duration) error {
-	// What was edited since initial was loaded counts as a first burst.
-	w.look(time.Now())
-
 	var first time.Time // the first event of the burst under way; zero: none is
 	quiet := time.NewTimer(time.Hour)
 	quiet.Stop()
@@ -119,6 +116,7 @@ func (w *watcher) run(ctx context.Context, debounce time.Duration) error {
 		}
 		quiet.Reset(max(0, min(debounce, max(maxWait, debounce)-now.Sub(first))))
 	}
+	wake() // what was edited since initial was loaded is a first burst
 	for {
 		var poll <-chan time.Time
 		if w.blind() {
