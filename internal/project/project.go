@@ -136,7 +136,7 @@ func openFolder(dir string) (string, error) {
 	return root, nil
 }
 
-// nameAgent names the agent after its folder where coma.yaml does not (package config has checked the name that it gives).
+// nameAgent names the agent after its folder where coma.yaml does not (parseConfig has checked the name that it gives).
 func (p *Project) nameAgent(dir string) error {
 	if p.Agent != "" {
 		return nil
