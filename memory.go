@@ -121,11 +121,11 @@ func (m *Memory) Clear(ctx context.Context) (int, error) { return m.memory.Clear
 func wireRecords(records []Record) []api.Record {
 	wire := make([]api.Record, len(records))
 	for i, r := range records {
-		wire[i] = api.Record{ID: r.ID, Text: r.Text, Vector: r.Vector, Time: r.Time, Metadata: r.Metadata}
+		wire[i] = api.Record{ID: r.ID, Text: r.Text, Vector: r.Vector, Time: r.Time, Metadata: api.Metadata(r.Metadata)}
 	}
 	return wire
 }
 
 func record(r api.Record) Record {
-	return Record{ID: r.ID, Text: r.Text, Vector: r.Vector, Time: r.Time, Metadata: r.Metadata}
+	return Record{ID: r.ID, Text: r.Text, Vector: r.Vector, Time: r.Time, Metadata: Metadata(r.Metadata)}
 }

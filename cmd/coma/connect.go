@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/folders"
+	"github.com/concurrent-modular-agent/coma/internal/link"
+)
+
+// dialBackend connects to the backend at an address that the user gave.
+func dialBackend(ctx context.Context, address string) (*link.Client, error) {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	client, err := link.Dial(ctx, address, os.Getenv("COMA_TOKEN"))
+	if err != nil {
+		return nil, fmt.Errorf("%w (is it a coma backend? a backend on another address needs COMA_TOKEN)", err)
+	}
+	return client, nil
+}
+
+// onBackends calls do with each backend of the user that runs, until one of them knows what is asked about: its answer
+// counts. With offline, the stores on disk are asked where no backend runs.
+func onBackends(ctx context.Context, offline bool, do func(api.Backend) error) error {
+	dirs, err := folders.FromEnv()
+	if err != nil {
+		return err
+	}
+	found, err := backend.Running(ctx, dirs)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, f := range found {
+			f.Close() // nothing was left unsaid
+		}
+	}()
+	if len(found) == 0 && !offline {
+		return errors.New("no backend runs: start an agent with \"coma run <project>\", or a backend with \"coma backend start\"")
+	}
+	var last error
+	for _, f := range found {
+		last = do(f)
+		if !errors.Is(last, api.ErrUnknown) && !errors.Is(last, api.ErrInUse) && !errors.Is(last, api.ErrNotFound) {
+			return last
+		}
+	}
+	if len(found) > 0 {
+		return last
+	}
+	stores, err := backend.Open(backend.Options{Folders: dirs, Offline: true, Version: version()})
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(stores), stores.Close())
+}

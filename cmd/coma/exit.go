@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Exit codes, as "coma help exit-codes" tells them.
+const (
+	exitOK          = 0   // what was asked for was done
+	exitFailed      = 1   // it failed, or with run --once a module did
+	exitUsage       = 2   // the command line or the project is wrong: nothing was started
+	exitInterrupted = 130 // a second Ctrl-C ended it at once
+)
+
+const exitCodesHelp = `coma's exit codes:
+
+  0    what was asked for was done
+  1    it failed; with "coma run --once": a module failed
+  2    the command line or the project is wrong, and nothing was started
+  130  a second Ctrl-C ended it at once`
+
+// usageError is a mistake in the command line or the project.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// silentError has been told already; it only sets the exit code.
+type silentError struct{ error }
+
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		return exitUsage
+	}
+	return exitFailed
+}

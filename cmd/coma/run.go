@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/console"
+	"github.com/concurrent-modular-agent/coma/internal/folders"
+	"github.com/concurrent-modular-agent/coma/internal/project"
+	"github.com/concurrent-modular-agent/coma/internal/supervisor"
+)
+
+type runOptions struct {
+	json, once, quiet, time bool
+	noWatch                 bool
+	isolation               string
+	debounce                time.Duration
+	backend                 string
+	mqttPort, apiPort       int
+}
+
+func newRun() *cobra.Command {
+	var opt runOptions
+	cmd := &cobra.Command{
+		Use:   "run <project>...",
+		Short: "Run agents, and reload their modules as you edit them",
+		Long: `Run starts every module of a project, each in a process of its own, and shows what they say.
+Edit a module's file and that module alone is loaded anew, with no message and no memory lost.
+
+A project is a folder of module folders (a single name.go beside them is a module too); coma.yaml is
+optional. Several projects are several agents. The daemon of "coma backend start" is used if it runs;
+otherwise the backend is part of this command and ends with it.
+
+The first Ctrl-C stops the modules and ends; a second one ends at once.`,
+		Example: `  coma run garden
+  coma run garden kitchen        two agents that can talk to each other
+  coma run --once --json tests   for programs: no reloading, a JSON object a line`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args, opt) },
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&opt.json, "json", false, "print a JSON object for each event and log line")
+	flags.BoolVar(&opt.once, "once", false, "neither reload nor restart; end when every module has ended, with exit code 1 if one failed")
+	flags.BoolVarP(&opt.quiet, "quiet", "q", false, "print only what modules say to the person, and what goes wrong")
+	flags.BoolVarP(&opt.time, "time", "t", false, "print the time of day with each line")
+	flags.BoolVar(&opt.noWatch, "no-watch", false, "do not reload modules when their files change")
+	flags.StringVar(&opt.isolation, "isolation", "", "run all modules as a process each (process) or as goroutines of this one (none)")
+	flags.DurationVar(&opt.debounce, "debounce", 50*time.Millisecond, "how long a project's files must be quiet before modules reload")
+	flags.StringVar(&opt.backend, "backend", "auto", "auto: the daemon if it runs, else one of its own; own; or an address (host:port)")
+	flags.IntVar(&opt.mqttPort, "mqtt-port", 0, "MQTT port of an own backend (default: 1883, or a free one)")
+	flags.IntVar(&opt.apiPort, "api-port", 0, "API port of an own backend (default: 8000, or a free one)")
+	return cmd
+}
+
+func run(ctx context.Context, paths []string, opt runOptions) error {
+	if opt.isolation != "" && opt.isolation != "process" && opt.isolation != "none" {
+		return usagef("--isolation %s: want process or none", opt.isolation)
+	}
+	projects, err := loadProjects(paths)
+	if err != nil {
+		return err
+	}
+	out := console.New(console.Options{
+		JSON: opt.json, Quiet: opt.quiet, Time: opt.time, Color: console.ColorWanted(os.Stdout),
+		Names: shownNames(projects), Wide: len(projects) > 1,
+	})
+	services, closeServices, err := services(ctx, opt, out)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible(ctx, out)
+	defer stop()
+
+	type ended struct {
+		result supervisor.Result
+		err    error
+	}
+	results := make([]ended, len(projects))
+	var agents sync.WaitGroup
+	for i, p := range projects {
+		agents.Go(func() {
+			results[i].result, results[i].err = supervisor.Run(ctx, p, supervisor.Options{
+				Backend: services, Events: out.Event, Input: out.Input, Watch: !opt.once && !opt.noWatch,
+				Debounce: opt.debounce, Once: opt.once, Isolation: opt.isolation,
+			})
+		})
+	}
+	agents.Wait()
+	var errs []error
+	failed := 0
+	for _, r := range results {
+		errs = append(errs, r.err)
+		failed += len(r.result.Failed)
+	}
+	errs = append(errs, closeServices())
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if opt.once && failed > 0 {
+		return silentError{fmt.Errorf("%d modules failed", failed)}
+	}
+	return nil
+}
+
+// loadProjects reads all projects; what is wrong with any of them keeps all from starting.
+func loadProjects(paths []string) ([]*project.Project, error) {
+	var projects []*project.Project
+	var errs []error
+	names := map[string]string{}
+	for _, path := range paths {
+		p, err := project.Load(path)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if other, taken := names[p.Agent]; taken {
+			errs = append(errs, fmt.Errorf("%s and %s are both agent %q: give one another name, with \"agent:\" in its coma.yaml", other, path, p.Agent))
+		}
+		names[p.Agent] = path
+		projects = append(projects, p)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, usageError{err}
+	}
+	return projects, nil
+}
+
+func shownNames(projects []*project.Project) []string {
+	names := []string{"coma"}
+	for _, p := range projects {
+		for _, m := range p.Modules {
+			if len(projects) > 1 {
+				names = append(names, p.Agent+"/"+m.Name)
+			} else {
+				names = append(names, m.Name)
+			}
+		}
+	}
+	return names
+}
+
+// services returns the backend that a run uses, and what ends the use.
+func services(ctx context.Context, opt runOptions, out *console.Console) (api.Backend, func() error, error) {
+	dirs, err := folders.FromEnv()
+	if err != nil {
+		return nil, nil, err
+	}
+	switch opt.backend {
+	case "auto":
+		if daemon, ok := backend.Daemon(ctx, dirs); ok {
+			out.Say("uses the backend that runs (pid %d, %s)", daemon.Status.PID, daemon.Status.Broker)
+			return daemon, daemon.Close, nil
+		}
+	case "own":
+	default:
+		client, err := dialBackend(ctx, opt.backend)
+		if err != nil {
+			return nil, nil, err
+		}
+		return client, client.Close, nil
+	}
+	own, err := backend.Open(backend.Options{
+		Folders: dirs, Version: version(), Log: slog.New(logLines{out}), MQTTPort: opt.mqttPort, APIPort: opt.apiPort,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	status, err := own.Status(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(err, own.Close())
+	}
+	said := fmt.Sprintf("%s, %s", status.Broker, status.API)
+	if opt.mqttPort == 0 && !strings.HasSuffix(status.Broker, ":1883") {
+		said += " (port 1883 is taken)"
+	}
+	if opt.apiPort == 0 && !strings.HasSuffix(status.API, ":8000") {
+		said += " (port 8000 is taken)"
+	}
+	out.Say("%s", said)
+	return own, own.Close, nil
+}
+
+// interruptible returns a context that the first Ctrl-C (or SIGTERM) ends; the second ends the process.
+func interruptible(ctx context.Context, out *console.Console) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+			out.Say("stopping (Ctrl-C again ends at once)")
+			cancel()
+		case <-done:
+			return
+		}
+		select {
+		case <-signals:
+			os.Exit(exitInterrupted) // module processes end when they see that their host has gone
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel()
+	}
+}
+
+// logLines shows what the embedded backend logs, warnings and errors only.
+type logLines struct{ out *console.Console }
+
+func (l logLines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (l logLines) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		text += " " + a.String()
+		return true
+	})
+	l.out.Event(supervisor.Event{
+		Time: r.Time, Agent: "coma", Kind: supervisor.Logged, Log: api.LogEntry{Time: r.Time, Level: r.Level.String(), Text: text},
+	})
+	return nil
+}
+
+func (l logLines) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l logLines) WithGroup(string) slog.Handler      { return l }

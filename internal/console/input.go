@@ -1,0 +1,75 @@
+package console
+
+import (
+	"bufio"
+	"context"
+	"strings"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+)
+
+// Input asks the person and returns the line that is typed. Of several that ask, the others wait.
+func (c *Console) Input(ctx context.Context, _, _, prompt string) (string, error) {
+	c.read.Do(func() { go c.readLines() })
+	select {
+	case c.asking <- struct{}{}:
+		defer func() { <-c.asking }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	c.mu.Lock()
+	if c.open != "" {
+		c.out.WriteString("\n")
+		c.open = ""
+	}
+	if !c.opt.JSON {
+		c.prompt = prompt
+		c.showPrompt()
+		c.out.Flush()
+	}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.prompt = ""
+		c.mu.Unlock()
+	}()
+	select {
+	case line := <-c.lines:
+		return line, nil
+	default:
+	}
+	select {
+	case line := <-c.lines:
+		return line, nil
+	case <-c.eof:
+		return "", api.ErrNoInput
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// maxLine bounds a typed line, in bytes; what is longer is cut there.
+const maxLine = 1 << 20
+
+// readLines hands over one line at a time until the input ends. It lives as long as the process: a read from a terminal
+// cannot be cancelled.
+func (c *Console) readLines() {
+	defer close(c.eof)
+	reader := bufio.NewReader(c.opt.In)
+	for {
+		var line []byte
+		for {
+			part, more, err := reader.ReadLine()
+			if err != nil {
+				return
+			}
+			if len(line)+len(part) <= maxLine {
+				line = append(line, part...)
+			}
+			if !more {
+				break
+			}
+		}
+		c.lines <- strings.TrimSuffix(string(line), "\r")
+	}
+}

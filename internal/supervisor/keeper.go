@@ -1,0 +1,310 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/module"
+	"github.com/concurrent-modular-agent/coma/internal/project"
+)
+
+// keeper is the life of one module. All fields but edits and generation belong to the goroutine of keep.
+type keeper struct {
+	supervisor *supervisor
+	name       string
+	edits      chan *project.Module // capacity 1: the newest source that has not been looked at
+	stop       context.CancelFunc
+	ended      chan struct{}
+	generation atomic.Int64 // of what runs, or ran last; 0: nothing has been loaded
+
+	current  module.Instance // nil: nothing runs
+	source   *project.Module // what current was loaded from
+	started  time.Time       // when current was
+	restarts int
+	lastErr  string
+	pause    backoff
+}
+
+// edit gives the keeper newer source.
+func (k *keeper) edit(m *project.Module) {
+	for {
+		select {
+		case k.edits <- m:
+			return
+		default:
+		}
+		select {
+		case <-k.edits: // an older one that nobody will miss
+		default:
+		}
+	}
+}
+
+func (k *keeper) loadedGeneration() int { return int(k.generation.Load()) }
+
+// loaded is the outcome of loading a generation.
+type loaded struct {
+	instance module.Instance
+	err      error
+	source   *project.Module
+	began    time.Time
+	restart  bool // the same source as before, after its end
+}
+
+// keep runs the module until ctx ends, or it has ended for good and no edit can bring it back.
+func (k *keeper) keep(ctx context.Context, m *project.Module) {
+	var (
+		loads   chan loaded        // what is being loaded; nil: nothing
+		abandon context.CancelFunc // of that
+		timer   <-chan time.Time   // until the restart; nil: none is due
+		newest  = m                // the newest source known
+	)
+	load := func(source *project.Module, began time.Time, restart bool) {
+		if loads != nil {
+			abandon()
+			k.discard(loads)
+		}
+		var loadCtx context.Context
+		loadCtx, abandon = context.WithCancel(ctx)
+		loads = make(chan loaded, 1)
+		go k.load(loadCtx, loads, loaded{source: source, began: began, restart: restart})
+	}
+	k.report(api.Starting)
+	load(m, time.Now(), false)
+	for {
+		var done <-chan struct{}
+		if k.current != nil {
+			done = k.current.Done()
+		}
+		select {
+		case <-ctx.Done():
+			if loads != nil {
+				abandon()
+				k.discard(loads)
+			}
+			k.end()
+			return
+
+		case newest = <-k.edits:
+			timer = nil
+			load(newest, time.Now(), false)
+
+		case l := <-loads:
+			abandon()
+			loads = nil
+			if ctx.Err() != nil {
+				if l.instance != nil {
+					discard(l.instance)
+				}
+				continue
+			}
+			if !k.swap(l) && k.current == nil && k.final() {
+				return
+			}
+
+		case <-done:
+			delay := k.buried()
+			if delay > 0 {
+				timer = time.After(delay)
+			} else if loads == nil && k.final() {
+				return
+			}
+
+		case <-timer:
+			timer = nil
+			load(newest, time.Now(), true)
+		}
+	}
+}
+
+// final reports whether an ended module stays ended: without a watcher nothing can bring it back.
+func (k *keeper) final() bool { return !k.supervisor.opt.Watch }
+
+// load loads l.source and sends the outcome, which is then the receiver's.
+func (k *keeper) load(ctx context.Context, to chan<- loaded, l loaded) {
+	s := k.supervisor
+	s.loading <- struct{}{}
+	defer func() { <-s.loading }()
+	generation := k.loadedGeneration()
+	if !l.restart || generation == 0 {
+		generation++
+	}
+	endpoint := s.host.Endpoint()
+	spec := module.Spec{
+		Source: s.source(l.source), Agent: s.project.Agent, Generation: generation, Env: l.source.Env,
+		MemoryLimit: l.source.MemoryLimit, Grace: l.source.Grace,
+		API: endpoint.API, Broker: endpoint.Broker, Token: endpoint.Token, Executable: s.opt.Executable,
+	}
+	out := output{s, k.name}
+	open := func() (api.Session, error) {
+		return s.host.Open(context.WithoutCancel(ctx), k.identity(generation))
+	}
+	isolation := k.isolation(l.source)
+	switch run := s.opt.Funcs[k.name]; {
+	case run != nil:
+		l.instance, l.err = module.StartFunc(ctx, spec, run, out, open)
+	case l.source.Engine == "go", l.source.Engine == "exec":
+		l.err = errors.New(`coma.yaml: engine "` + l.source.Engine + `" is not there yet: leave engine out, or say yaegi`)
+	case isolation == "none":
+		l.instance, l.err = module.StartGoroutines(ctx, spec, out, open)
+	default:
+		l.instance, l.err = module.StartProcess(ctx, spec, out)
+	}
+	to <- l
+}
+
+func (k *keeper) isolation(m *project.Module) string {
+	if k.supervisor.opt.Funcs[k.name] != nil {
+		return "none"
+	}
+	if k.supervisor.opt.Isolation != "" {
+		return k.supervisor.opt.Isolation
+	}
+	return m.Isolation
+}
+
+func (k *keeper) identity(generation int) api.Identity {
+	return api.Identity{Agent: k.supervisor.project.Agent, Module: k.name, Generation: generation}
+}
+
+// discard ends what is being loaded, whenever that is done.
+func (k *keeper) discard(loads <-chan loaded) {
+	k.supervisor.running.Add(1)
+	go func() {
+		defer k.supervisor.running.Done()
+		if l := <-loads; l.instance != nil {
+			discard(l.instance)
+		}
+	}()
+}
+
+func discard(i module.Instance) {
+	i.Stop(0)
+	<-i.Done()
+}
+
+// swap puts what has been loaded in the place of what runs. It reports whether that is running now.
+func (k *keeper) swap(l loaded) bool {
+	s := k.supervisor
+	if l.err != nil {
+		k.lastErr = l.err.Error()
+		s.event(Event{Kind: LoadFailed, Module: k.name, Generation: k.loadedGeneration(), Err: l.err})
+		if k.current == nil {
+			k.fail(true)
+			k.report(api.Failed)
+		} else {
+			k.report(api.Running)
+		}
+		return false
+	}
+	if k.current != nil {
+		k.current.Stop(k.source.Grace)
+		<-k.current.Done()
+		exit := k.current.Exit()
+		k.tellEnd(exit)
+		if exit.Err != nil {
+			s.event(Event{Kind: Stopped, Module: k.name, Generation: k.loadedGeneration(), Err: exit.Err})
+		}
+		k.current = nil
+	}
+	kind := Restarted
+	if !l.restart {
+		kind = Reloaded
+		k.pause = backoff{}
+		if k.generation.Add(1) == 1 {
+			kind = Started
+		}
+	} else {
+		k.restarts++
+		if k.loadedGeneration() == 0 {
+			k.generation.Store(1)
+		}
+	}
+	if err := l.instance.Start(); err != nil {
+		<-l.instance.Done()
+		k.current, k.source, k.started = l.instance, l.source, time.Now() // its end is dealt with as any other's
+		return true
+	}
+	k.current, k.source, k.started = l.instance, l.source, time.Now()
+	k.lastErr = ""
+	k.fail(false)
+	s.event(Event{Kind: kind, Module: k.name, Generation: k.loadedGeneration(), PID: l.instance.PID(), Took: time.Since(l.began)})
+	k.report(api.Running)
+	return true
+}
+
+// buried deals with the end of what ran, which nobody had asked for. It returns how long to wait before it is started
+// again, 0 for never.
+func (k *keeper) buried() time.Duration {
+	s := k.supervisor
+	exit := k.current.Exit()
+	k.tellEnd(exit)
+	k.current = nil
+	failed := exit.Outcome == api.Died || exit.Err != nil
+	policy := k.source.Restart
+	var delay time.Duration
+	if !s.opt.Once && (policy == "always" || failed && policy != "never") {
+		delay = k.pause.next(time.Since(k.started))
+	}
+	kind, state := Ended, api.Done
+	if failed {
+		kind, state = Failed, api.Failed
+		if exit.Err != nil {
+			k.lastErr = exit.Err.Error()
+		}
+	}
+	if delay > 0 {
+		state = api.Waiting
+	}
+	k.fail(failed)
+	s.event(Event{Kind: kind, Module: k.name, Generation: k.loadedGeneration(), Err: exit.Err, Delay: delay})
+	k.report(state)
+	return delay
+}
+
+// end stops what runs, for good.
+func (k *keeper) end() {
+	if k.current == nil {
+		return
+	}
+	k.current.Stop(k.source.Grace)
+	<-k.current.Done()
+	exit := k.current.Exit()
+	k.tellEnd(exit)
+	k.current = nil
+	k.supervisor.event(Event{Kind: Stopped, Module: k.name, Generation: k.loadedGeneration(), Err: exit.Err})
+	k.report(api.Done)
+}
+
+// tellEnd tells the backend how a generation ended, before another takes its seat.
+func (k *keeper) tellEnd(exit module.Exit) {
+	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
+	defer cancel()
+	err := k.supervisor.host.Ended(ctx, k.identity(k.loadedGeneration()), exit.Outcome)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		k.supervisor.tell(err)
+	}
+}
+
+func (k *keeper) fail(failed bool) {
+	s := k.supervisor
+	s.mu.Lock()
+	s.failed[k.name] = failed
+	s.mu.Unlock()
+}
+
+func (k *keeper) report(state string) {
+	r := api.ModuleState{
+		Module: k.name, State: state, Generation: k.loadedGeneration(), Restarts: k.restarts, Since: time.Now(), LastError: k.lastErr,
+	}
+	if k.source != nil {
+		r.Isolation, r.Engine = k.isolation(k.source), k.source.Engine
+	}
+	if k.current != nil {
+		r.PID = k.current.PID()
+	}
+	k.supervisor.reports.set(r)
+}
