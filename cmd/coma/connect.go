@@ -3,27 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"strings"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
-	"github.com/concurrent-modular-agent/coma/internal/link"
 )
-
-// dialBackend connects to the backend at an address that the user gave.
-func dialBackend(ctx context.Context, address string) (*link.Client, error) {
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
-	client, err := link.Dial(ctx, address, os.Getenv("COMA_TOKEN"))
-	if err != nil {
-		return nil, fmt.Errorf("%w (is it a coma backend? a backend on another address needs COMA_TOKEN)", err)
-	}
-	return client, nil
-}
 
 // onBackends calls do with each backend of the user that runs, until one of them knows what is asked about: its answer
 // counts. With offline, the stores on disk are asked where no backend runs.

@@ -7,17 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/concurrent-modular-agent/coma/internal/api"
-	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/attach"
 	"github.com/concurrent-modular-agent/coma/internal/console"
-	"github.com/concurrent-modular-agent/coma/internal/folders"
 	"github.com/concurrent-modular-agent/coma/internal/project"
 	"github.com/concurrent-modular-agent/coma/internal/supervisor"
 )
@@ -76,10 +73,13 @@ func run(ctx context.Context, paths []string, opt runOptions) error {
 		JSON: opt.json, Quiet: opt.quiet, Time: opt.time, Color: console.ColorWanted(os.Stdout),
 		Names: shownNames(projects), Wide: len(projects) > 1,
 	})
-	services, closeServices, err := services(ctx, opt, out)
+	services, err := attach.Open(ctx, attach.Options{
+		Address: opt.backend, MQTTPort: opt.mqttPort, APIPort: opt.apiPort, Version: version(), Log: slog.New(out.LogHandler()),
+	})
 	if err != nil {
 		return err
 	}
+	out.Say("%s", services.Note)
 	ctx, stop := interruptible(ctx, out)
 	defer stop()
 
@@ -104,7 +104,7 @@ func run(ctx context.Context, paths []string, opt runOptions) error {
 		errs = append(errs, r.err)
 		failed += len(r.result.Failed)
 	}
-	errs = append(errs, closeServices())
+	errs = append(errs, services.Close())
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -151,47 +151,6 @@ func shownNames(projects []*project.Project) []string {
 	return names
 }
 
-// services returns the backend that a run uses, and what ends the use.
-func services(ctx context.Context, opt runOptions, out *console.Console) (api.Backend, func() error, error) {
-	dirs, err := folders.FromEnv()
-	if err != nil {
-		return nil, nil, err
-	}
-	switch opt.backend {
-	case "auto":
-		if daemon, ok := backend.Daemon(ctx, dirs); ok {
-			out.Say("uses the backend that runs (pid %d, %s)", daemon.Status.PID, daemon.Status.Broker)
-			return daemon, daemon.Close, nil
-		}
-	case "own":
-	default:
-		client, err := dialBackend(ctx, opt.backend)
-		if err != nil {
-			return nil, nil, err
-		}
-		return client, client.Close, nil
-	}
-	own, err := backend.Open(backend.Options{
-		Folders: dirs, Version: version(), Log: slog.New(logLines{out}), MQTTPort: opt.mqttPort, APIPort: opt.apiPort,
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	status, err := own.Status(ctx)
-	if err != nil {
-		return nil, nil, errors.Join(err, own.Close())
-	}
-	said := fmt.Sprintf("%s, %s", status.Broker, status.API)
-	if opt.mqttPort == 0 && !strings.HasSuffix(status.Broker, ":1883") {
-		said += " (port 1883 is taken)"
-	}
-	if opt.apiPort == 0 && !strings.HasSuffix(status.API, ":8000") {
-		said += " (port 8000 is taken)"
-	}
-	out.Say("%s", said)
-	return own, own.Close, nil
-}
-
 // interruptible returns a context that the first Ctrl-C (or SIGTERM) ends; the second ends the process.
 func interruptible(ctx context.Context, out *console.Console) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -218,23 +177,3 @@ func interruptible(ctx context.Context, out *console.Console) (context.Context, 
 		cancel()
 	}
 }
-
-// logLines shows what the embedded backend logs, warnings and errors only.
-type logLines struct{ out *console.Console }
-
-func (l logLines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
-
-func (l logLines) Handle(_ context.Context, r slog.Record) error {
-	text := r.Message
-	r.Attrs(func(a slog.Attr) bool {
-		text += " " + a.String()
-		return true
-	})
-	l.out.Event(supervisor.Event{
-		Time: r.Time, Agent: "coma", Kind: supervisor.Logged, Log: api.LogEntry{Time: r.Time, Level: r.Level.String(), Text: text},
-	})
-	return nil
-}
-
-func (l logLines) WithAttrs([]slog.Attr) slog.Handler { return l }
-func (l logLines) WithGroup(string) slog.Handler      { return l }

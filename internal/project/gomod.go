@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -37,15 +38,33 @@ func readSettings(root, name string) ([]byte, error) {
 	return data, nil
 }
 
-// loadModulePath returns the path that go.mod's module line gives, or the folder's name where there is no go.mod.
+// loadModulePath returns the import path of the project's folder: as in Go, that of the nearest go.mod at or above it and
+// the way down from there, or the folder's name where there is no go.mod at all.
 func loadModulePath(root string) (string, error) {
-	data, err := readSettings(root, "go.mod")
-	if err != nil {
-		return "", err
+	for dir := root; ; dir = filepath.Dir(dir) {
+		data, err := readSettings(dir, "go.mod")
+		if err != nil {
+			return "", err
+		}
+		if data != nil {
+			base, err := modulePath(data)
+			if err != nil {
+				return "", err
+			}
+			below, err := filepath.Rel(dir, root)
+			if err != nil {
+				return "", err
+			}
+			return path.Join(base, filepath.ToSlash(below)), nil
+		}
+		if dir == filepath.Dir(dir) {
+			return filepath.Base(root), nil
+		}
 	}
-	if data == nil {
-		return filepath.Base(root), nil
-	}
+}
+
+// modulePath reads the module line of a go.mod.
+func modulePath(data []byte) (string, error) {
 	line := 0
 	for text := range strings.Lines(string(data)) {
 		line++
@@ -55,12 +74,12 @@ func loadModulePath(root string) (string, error) {
 			continue
 		}
 		if len(fields) == 2 {
-			path := fields[1]
-			if quoted, err := strconv.Unquote(path); err == nil {
-				path = quoted
+			name := fields[1]
+			if quoted, err := strconv.Unquote(name); err == nil {
+				name = quoted
 			}
-			if path != "" && path != "(" && !strings.ContainsAny(path, "\"`") {
-				return path, nil
+			if name != "" && name != "(" && !strings.ContainsAny(name, "\"`") {
+				return name, nil
 			}
 		}
 		return "", &Error{File: "go.mod", Line: line, Msg: "want one path after module, as in: module example.com/garden"}

@@ -25,8 +25,8 @@ type Project struct {
 	Agent        string // coma.yaml's agent, else the folder's name
 	Durable      bool   // messages are on disk before their sender is told
 	MailboxLimit int    // messages that may wait in one module's mailbox; 0: the mailbox's default
-	// ModulePath is go.mod's module path, else the folder's name: the shared folder sub/folder is imported
-	// as ModulePath + "/sub/folder".
+	// ModulePath is the folder's import path: from the nearest go.mod at or above it, else the folder's name. The shared
+	// folder sub/folder is imported as ModulePath + "/sub/folder".
 	ModulePath string
 	Modules    []*Module // sorted by name, without those that coma.yaml disables
 	Disabled   []string  // names of modules that coma.yaml disables, sorted

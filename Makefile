@@ -1,0 +1,44 @@
+# What one does with coma's source. "make" builds ./coma; "make test" is what has to be green.
+
+GO ?= go
+
+.PHONY: build install test vet fuzz soak bench cross clean
+
+build:
+	$(GO) build -o coma ./cmd/coma
+
+install:
+	$(GO) install ./cmd/coma
+
+# The tests start real processes and brokers; -race slows them by several times.
+test:
+	$(GO) test -race -timeout 30m ./...
+
+vet:
+	$(GO) vet ./...
+	test -z "$$(gofmt -l . | tee /dev/stderr)"
+
+# Each fuzz target for a short while.
+FUZZTIME ?= 10s
+fuzz:
+	@set -e; for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+# The long tests at full length: storms of edits and crashes, ten thousand reloads.
+soak:
+	COMA_SOAK=1 $(GO) test -timeout 60m -count 1 -v -run 'Storm|Soak' ./internal/soak
+
+bench:
+	$(GO) run ./bench
+
+cross:
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -o /dev/null ./cmd/coma
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/coma
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/coma
+
+clean:
+	rm -f coma
