@@ -53,8 +53,8 @@ func openDisk(path string, opt diskOptions) (d *disk, err error) {
 		var file *os.File
 		db, err := openBolt(path, opt, &file)
 		if err != nil {
-			if file != nil {
-				_ = file.Close() // bbolt has closed it already, unless it panicked
+			if file != nil { // bbolt has closed it already, and both of these fail, unless it panicked
+				_, _ = unlock(file), file.Close()
 			}
 			if errors.Is(err, bolterrors.ErrTimeout) {
 				return nil, fmt.Errorf("memory %s is in use by another process: %w", path, api.ErrInUse)

@@ -52,7 +52,14 @@ func encodeRecord(r *record) []byte {
 			}
 		}
 	}
-	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
+	return sealed(b)
+}
+
+// sealed fills in the checksum.
+func sealed(b []byte) []byte {
+	if len(b) >= recordHead {
+		binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
+	}
 	return b
 }
 

@@ -157,13 +157,16 @@ func (b *backupReader) readLines(ctx context.Context, r io.Reader) error {
 	scanner := bufio.NewScanner(&meter{r: r, total: b.limit, object: b.limit})
 	scanner.Buffer(make([]byte, 0, 64<<10), maxObjectBytes)
 	next := func() ([]byte, error) {
-		if scanner.Scan() {
-			return scanner.Bytes(), ctx.Err()
-		}
-		if errors.Is(scanner.Err(), bufio.ErrTooLong) {
+		more := scanner.Scan()
+		switch err := scanner.Err(); {
+		case errors.Is(err, bufio.ErrTooLong):
 			return nil, fmt.Errorf("a line is longer than %d bytes: %w", maxObjectBytes, api.ErrTooLarge)
+		case err != nil: // even where there is a line: it is what was read of one before the error
+			return nil, err
+		case !more:
+			return nil, io.ErrUnexpectedEOF
 		}
-		return nil, cmp.Or(scanner.Err(), io.ErrUnexpectedEOF)
+		return scanner.Bytes(), ctx.Err()
 	}
 	line, err := next()
 	if err != nil {
