@@ -1,0 +1,92 @@
+// Command bench measures coma beside its peers, all in one run, and prints a table for BENCHMARKS.md.
+//
+//	go run ./bench                 everything (some minutes)
+//	go run ./bench start reload    only some; see the list of names in main
+//
+// What a peer needs and this machine does not have (mosquitto, Python with paho-mqtt) is said in its row.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// bench is one run of the benchmarks.
+type bench struct {
+	ctx  context.Context
+	dir  string // temporary
+	coma string // the binary
+	rows []row
+}
+
+// row is a line of the table.
+type row struct{ what, value, against string }
+
+func (b *bench) row(what, value, against string) {
+	b.rows = append(b.rows, row{what, value, against})
+	fmt.Fprintf(os.Stderr, "%-60s %-24s %s\n", what, value, against)
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, names []string) error {
+	all := []struct {
+		name    string
+		measure func(*bench) error
+	}{
+		{"start", (*bench).start},
+		{"reload", (*bench).reload},
+		{"messages", (*bench).messages},
+		{"many", (*bench).many},
+	}
+	for _, n := range names {
+		if !slices.ContainsFunc(all, func(m struct {
+			name    string
+			measure func(*bench) error
+		}) bool {
+			return m.name == n
+		}) {
+			return fmt.Errorf("no benchmark %q: there are start, reload, messages, many", n)
+		}
+	}
+	dir, err := os.MkdirTemp("", "coma-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{ctx: ctx, dir: dir, coma: filepath.Join(dir, "coma")}
+	build := exec.CommandContext(ctx, "go", "build", "-o", b.coma, "./cmd/coma")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build coma: %w (run this in the repository's folder)", err)
+	}
+	for _, m := range all {
+		if len(names) > 0 && !slices.Contains(names, m.name) {
+			continue
+		}
+		if err := m.measure(b); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	fmt.Printf("%s, %s/%s, %d CPUs, %s\n\n", time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	fmt.Println("| what | measured | beside it |")
+	fmt.Println("|---|---|---|")
+	for _, r := range b.rows {
+		fmt.Printf("| %s | %s | %s |\n", r.what, r.value, r.against)
+	}
+	return nil
+}
