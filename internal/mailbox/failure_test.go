@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -184,8 +185,15 @@ func TestFailedFsync(t *testing.T) {
 				}
 			}
 			wantIDs(t, "while it fails", b.Waiting(), want)
+			before, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
 			d.set(func(d *disk) { d.noSync = false })
 			mustSync(t, s)
+			if after, err := os.Stat(path); err != nil || os.SameFile(before, after) {
+				t.Fatalf("the journal was not written anew (%v)", err)
+			}
 			if err := s.Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -281,4 +289,67 @@ func TestWhatWaitsIsWrittenAndSyncedInTime(t *testing.T) {
 	})
 	mustSync(t, s) // a turn of the flusher with nothing to do
 	d.set(func(d *disk) { d.wrote, d.synced = nil, nil })
+}
+
+// What happens while nothing can be written is written when it can: acknowledgements, removals, dead letters.
+func TestWhatHappensOnAFullDiskIsWrittenLater(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	d := &disk{room: -1}
+	s, _, err := open(path, Options{FlushInterval: time.Millisecond}, d.open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.Box("a/chat")
+	mustPut(t, b, "1", "2")
+	mustPut(t, s.Box("a/gone"), "x")
+	mustSync(t, s)
+	d.set(func(d *disk) { d.room = 0 })
+	r := b.Open()
+	r.Ack(mustNext(t, r, "1").Seq)
+	if err := s.Remove("a/gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sync(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("Sync on a full disk: %v", err)
+	}
+	d.set(func(d *disk) { d.room = -1 })
+	mustSync(t, s)
+	mustClose(t, s)
+	s = mustOpen(t, path, Options{})
+	wantIDs(t, "read back", s.Box("a/chat").Waiting(), "2")
+	if _, ok := s.Lookup("a/gone"); ok {
+		t.Fatal("a removed box came back")
+	}
+}
+
+// A message may die, for the last time, while the write that should have brought it to disk is about to fail.
+func TestAMessageThatDiesDuringAFailingWriteIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	d := &disk{room: -1}
+	s, _, err := open(path, Options{MaxDeaths: 1, FlushInterval: time.Hour}, d.open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.Box("a/chat")
+	mustPut(t, b, "1")
+	mustNext(t, b.Open(), "1")
+	mustSync(t, s)
+	mustPut(t, b, "2")
+	r := b.Open()
+	mustNext(t, r, "1")
+	r.Begin(mustNext(t, r, "2").Seq)
+	d.set(func(d *disk) {
+		d.room = 0
+		d.wrote = func([]byte) { r.Close(api.Died) }
+	})
+	if err := s.Sync(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("Sync on a full disk: %v", err)
+	}
+	wantIDs(t, "dead", b.Dead(), "2†1")
+	d.set(func(d *disk) { d.room, d.wrote = -1, nil })
+	mustSync(t, s)
+	mustClose(t, s)
+	s = mustOpen(t, path, Options{})
+	wantIDs(t, "waiting", s.Box("a/chat").Waiting(), "1")
+	wantIDs(t, "dead", s.Box("a/chat").Dead(), "2†1")
 }

@@ -565,3 +565,39 @@ func TestRingRemovesFromBothEnds(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryCallThatWaitsOnAReaderEndsWithIt(t *testing.T) {
+	cases := []struct {
+		name string
+		end  func(*Store, *Reader)
+		want error
+	}{
+		{"replaced", func(s *Store, _ *Reader) { s.Box("a/chat").Open() }, api.ErrReplaced},
+		{"closed", func(_ *Store, r *Reader) { r.Close(api.Stopped) }, api.ErrClosed},
+		{"store closed", func(s *Store, _ *Reader) { s.Close() }, ErrClosed},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := mustOpen(t, "", Options{})
+				r := s.Box("a/chat").Open()
+				ended := make(chan error, 6)
+				for range 3 {
+					go func() { ended <- r.Wait(t.Context()) }()
+					go func() { _, err := r.Next(t.Context()); ended <- err }()
+				}
+				synctest.Wait()
+				c.end(s, r)
+				synctest.Wait()
+				if len(ended) != 6 {
+					t.Errorf("%d of 6 calls ended", len(ended))
+				}
+				for range len(ended) {
+					if err := <-ended; !errors.Is(err, c.want) {
+						t.Errorf("ended with %v", err)
+					}
+				}
+			})
+		})
+	}
+}

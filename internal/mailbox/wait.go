@@ -16,9 +16,12 @@ func (r *Reader) Wait(ctx context.Context) error {
 			err = fmt.Errorf("read mailbox %s: %w", b.name, b.ended)
 		}
 		if err != nil || b.readable() {
-			wake := b.awaited()
+			// The token goes to whoever else waits on this reader, which may not be the box's reader any more.
+			others := r.waiting > 0
 			b.mu.Unlock()
-			notify(wake)
+			if others {
+				notify(r)
+			}
 			return err
 		}
 		r.waiting++
