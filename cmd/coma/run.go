@@ -23,7 +23,7 @@ type runOptions struct {
 	json, once, quiet, time bool
 	noWatch                 bool
 	isolation               string
-	debounce                time.Duration
+	debounce, restartDelay  time.Duration
 	backend                 string
 	mqttPort, apiPort       int
 }
@@ -55,6 +55,7 @@ The first Ctrl-C stops the modules and ends; a second one ends at once.`,
 	flags.BoolVar(&opt.noWatch, "no-watch", false, "do not reload modules when their files change")
 	flags.StringVar(&opt.isolation, "isolation", "", "run all modules as a process each (process) or as goroutines of this one (none)")
 	flags.DurationVar(&opt.debounce, "debounce", 50*time.Millisecond, "how long a project's files must be quiet before modules reload")
+	flags.DurationVar(&opt.restartDelay, "restart-delay", supervisor.DefaultRestartDelay, "how long a failed module waits for its first restart; later ones wait up to 60 times as long")
 	flags.StringVar(&opt.backend, "backend", "auto", "auto: the daemon if it runs, else one of its own; own; or an address (host:port)")
 	flags.IntVar(&opt.mqttPort, "mqtt-port", 0, "MQTT port of an own backend (default: 1883, or a free one)")
 	flags.IntVar(&opt.apiPort, "api-port", 0, "API port of an own backend (default: 8000, or a free one)")
@@ -62,6 +63,9 @@ The first Ctrl-C stops the modules and ends; a second one ends at once.`,
 }
 
 func run(ctx context.Context, paths []string, opt runOptions) error {
+	if opt.restartDelay <= 0 || opt.debounce <= 0 {
+		return usagef("--restart-delay and --debounce must be above 0")
+	}
 	if opt.isolation != "" && opt.isolation != "process" && opt.isolation != "none" {
 		return usagef("--isolation %s: want process or none", opt.isolation)
 	}
@@ -93,7 +97,7 @@ func run(ctx context.Context, paths []string, opt runOptions) error {
 		agents.Go(func() {
 			results[i].result, results[i].err = supervisor.Run(ctx, p, supervisor.Options{
 				Backend: services, Events: out.Event, Input: out.Input, Watch: !opt.once && !opt.noWatch,
-				Debounce: opt.debounce, Once: opt.once, Isolation: opt.isolation,
+				Debounce: opt.debounce, Once: opt.once, RestartDelay: opt.restartDelay, Isolation: opt.isolation,
 			})
 		})
 	}

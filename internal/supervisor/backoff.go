@@ -5,22 +5,28 @@ import (
 	"time"
 )
 
-// Restart delays: the first, the longest, and how long a module must have run for the delay to begin at the first again.
+// DefaultRestartDelay is the first delay before a module is started again.
+const DefaultRestartDelay = time.Second
+
+// The longest delay, and the time that a module must have run for the delay to begin at the first again, as multiples of
+// the first.
 const (
-	firstDelay = time.Second
-	longest    = time.Minute
-	quiet      = time.Minute
+	longest = 60
+	quiet   = 60
 )
 
 // backoff says how long to wait before a module is started again: twice as long each time, with jitter, so that modules
 // that failed of the same cause do not all come back at the same moment.
-type backoff struct{ last time.Duration }
+type backoff struct {
+	first time.Duration
+	last  time.Duration
+}
 
 // next returns the delay after a generation that ran for lived.
 func (b *backoff) next(lived time.Duration) time.Duration {
-	if lived >= quiet {
+	if lived >= quiet*b.first {
 		b.last = 0
 	}
-	b.last = min(max(2*b.last, firstDelay), longest)
-	return b.last + rand.N(b.last/5) - b.last/10
+	b.last = min(max(2*b.last, b.first), longest*b.first)
+	return b.last + rand.N(b.last/5+1) - b.last/10
 }

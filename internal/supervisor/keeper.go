@@ -213,7 +213,7 @@ func (k *keeper) swap(l loaded) bool {
 	kind := Restarted
 	if !l.restart {
 		kind = Reloaded
-		k.pause = backoff{}
+		k.pause.last = 0
 		if k.generation.Add(1) == 1 {
 			kind = Started
 		}

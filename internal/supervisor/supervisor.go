@@ -6,6 +6,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,10 +32,13 @@ type Options struct {
 	// Input asks the person; nil: nobody is there.
 	Input func(ctx context.Context, agent, module, prompt string) (string, error)
 
-	Watch     bool          // reload modules when their source changes
-	Debounce  time.Duration // see reload.Options
-	Once      bool          // start no module twice: Run ends when all have ended
-	Isolation string        // overrides the modules' own, if set
+	Watch    bool          // reload modules when their source changes
+	Debounce time.Duration // see reload.Options
+	Once     bool          // start no module twice: Run ends when all have ended
+	// RestartDelay is how long a module that failed waits for its first restart; each further one waits twice as long, up to
+	// 60 times this, until it has run for 60 times this without failing. 0: 1 s.
+	RestartDelay time.Duration
+	Isolation    string // overrides the modules' own, if set
 
 	Executable []string                // see module.Spec
 	Funcs      map[string]coma.RunFunc // compiled modules, by name, instead of source
@@ -125,6 +129,7 @@ func Run(ctx context.Context, p *project.Project, opt Options) (Result, error) {
 func (s *supervisor) start(ctx context.Context, m *project.Module) {
 	life, stop := context.WithCancel(ctx)
 	k := &keeper{supervisor: s, name: m.Name, edits: make(chan *project.Module, 1), stop: stop, ended: make(chan struct{})}
+	k.pause.first = cmp.Or(s.opt.RestartDelay, DefaultRestartDelay)
 	s.mu.Lock()
 	s.keepers[m.Name] = k
 	s.mu.Unlock()
