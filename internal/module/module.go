@@ -1,0 +1,116 @@
+// Package module loads, runs and stops one generation of one module.
+//
+// Read it in this order:
+//
+//   - module.go: what a module is (Source), what one running generation is (Spec, Instance, Exit)
+//   - source.go, load.go, symbols.go: from files to a Program, by the yaegi interpreter
+//   - failure.go, trace.go, locate.go: why a generation died, told in the module's own files and lines
+//   - process.go, orders.go: a generation as an OS process, seen from the host
+//   - child.go, memory.go: the same, seen from inside that process
+//   - goroutines.go: a generation as goroutines of the host (isolation: none)
+//
+// A generation is loaded first and then waits: the host starts the new one when the old one has ended. It ends by Run
+// returning, by failing, or by Stop. Whichever way, Done is closed once nothing of it is left, and Exit says how it went.
+//
+// # What a process contains
+//
+// Anything that interpreted code can do ends the module's process and nothing else: panics in any goroutine, endless
+// loops, stack overflow, os.Exit, more memory than allowed, child processes that it leaves behind. When the host dies,
+// its end of a pipe closes and the module's process group kills itself.
+//
+// # What goroutines contain
+//
+// With isolation: none a module shares the host's process. Panics in Run and in goroutines that interpreted code
+// started, os.Exit, log.Fatal and endless interpreted loops end that module alone. Stack overflow, running out of memory,
+// concurrent map writes end the host. Compiled functions (StartFunc) cannot be stopped against their will, and a panic
+// in a goroutine of theirs ends the host.
+package module
+
+import (
+	"maps"
+	"time"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+)
+
+// Source is a module's code as it lies on disk.
+type Source struct {
+	Name       string   `json:"name"`        // module name
+	Dir        string   `json:"dir"`         // the module's folder, absolute; of a single file: the project folder
+	GoFiles    []string `json:"go_files"`    // absolute; this package's files
+	ProjectDir string   `json:"project_dir"` // absolute
+	ModulePath string   `json:"module_path"` // import path of ProjectDir: shared packages are ModulePath + "/sub/folder"
+}
+
+// Spec says which generation of which module to start, and within which limits.
+type Spec struct {
+	Source
+	Agent       string            // the agent's name
+	Generation  int               // from 1
+	Env         map[string]string // set in the module's environment, besides the host's own
+	MemoryLimit int64             // bytes a process may use; 0: DefaultMemoryLimit; negative: no limit. Processes only
+	Grace       time.Duration     // what Stop is going to be called with; of no effect here
+
+	API, Broker, Token string // become COMA_API, COMA_BROKER, COMA_TOKEN
+
+	// Executable is the command that runs ChildMain. Empty: this program with the argument "module".
+	Executable []string
+}
+
+// DefaultMemoryLimit is what a module's process may use where Spec does not say.
+const DefaultMemoryLimit = 512 << 20
+
+func (s *Spec) identity() api.Identity {
+	return api.Identity{Agent: s.Agent, Module: s.Name, Generation: s.Generation}
+}
+
+// variables are what a module finds in its environment.
+func (s *Spec) variables() map[string]string {
+	vars := maps.Clone(s.Env)
+	if vars == nil {
+		vars = map[string]string{}
+	}
+	vars["COMA_AGENT"], vars["COMA_MODULE"] = s.Agent, s.Name
+	vars["COMA_API"], vars["COMA_BROKER"], vars["COMA_TOKEN"] = s.API, s.Broker, s.Token
+	return vars
+}
+
+func (s *Spec) memoryLimit() int64 {
+	if s.MemoryLimit == 0 {
+		return DefaultMemoryLimit
+	}
+	return max(s.MemoryLimit, 0)
+}
+
+// Instance is one loaded generation. It waits until Start. Its methods may be called from any goroutine.
+type Instance interface {
+	// Start lets Run begin. It is an error if the instance has ended or was stopped.
+	Start() error
+	// Stop asks: the context that Run was given ends. What has not ended after grace is killed. Stop returns at once;
+	// of several calls, the first that asks and the shortest grace count.
+	Stop(grace time.Duration)
+	// Done is closed when everything of the instance has ended.
+	Done() <-chan struct{}
+	// Exit says how it ended. It may be called once Done is closed.
+	Exit() Exit
+	// PID is the process's ID, 0 for goroutines.
+	PID() int
+}
+
+// Exit is how an instance ended.
+type Exit struct {
+	Outcome api.Outcome // Finished; Stopped: killed or failed after Stop; Died
+	Err     error       // nil or a *Failure
+	Asked   bool        // Stop had been called
+}
+
+// Output takes the lines that a module writes to its standard output and standard error.
+type Output interface {
+	// Line is called with "stdout" or "stderr" and a line without its end, in the order of each stream, at most
+	// MaxLine bytes (longer lines come in parts, each but the last marked). Calls may come from two goroutines at once.
+	// It must not block for ever.
+	Line(stream, text string)
+}
+
+// MaxLine is the most that Output is given as one line, in bytes, without the mark of a line that goes on.
+const MaxLine = 64 << 10

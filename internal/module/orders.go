@@ -1,0 +1,125 @@
+package module
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+)
+
+// What host and module process tell each other, as lines of JSON over two pipes. The host's end of the first pipe is also
+// its sign of life, and the process's end of the second is the process's.
+//
+//	descriptor 0  nothing
+//	descriptor 1  the module's standard output
+//	descriptor 2  what the Go runtime prints when it dies; nothing else writes here
+//	descriptor 3  orders, from the host
+//	descriptor 4  reports, to the host
+//	descriptor 5  the module's standard error
+const (
+	crashFD  = 2
+	ordersFD = 3
+	reportFD = 4
+	stderrFD = 5
+)
+
+// order is a line from the host: first the module, then the word to start it.
+type order struct {
+	Module *assignment `json:"module,omitempty"`
+	Start  bool        `json:"start,omitempty"`
+}
+
+// assignment is what the environment does not say.
+type assignment struct {
+	Source      Source       `json:"source"`
+	Identity    api.Identity `json:"identity"`
+	MemoryLimit int64        `json:"memory_limit,omitempty"` // bytes; 0: none
+}
+
+// report is a line from the module's process. One of its fields is set.
+type report struct {
+	Loaded  *loaded   `json:"loaded,omitempty"`
+	Refused []Problem `json:"refused,omitempty"` // the code does not load
+	Trace   *passed   `json:"trace,omitempty"`
+	Failure *Failure  `json:"failure,omitempty"` // it ends now, because of this
+}
+
+// loaded says that the code is loaded and waits.
+type loaded struct {
+	Spawns bool `json:"spawns,omitempty"` // it can start processes
+}
+
+// passed is a function that a panic has left; the panic may yet be recovered.
+type passed struct {
+	Goroutine int64 `json:"goroutine"`
+	First     bool  `json:"first,omitempty"` // a new panic begins with this frame
+	Frame     Frame `json:"frame"`
+}
+
+// maxReport bounds a line of either pipe, in bytes.
+const maxReport = 1 << 20
+
+var errLongLine = fmt.Errorf("a line is longer than %d bytes", maxReport)
+
+// readLine decodes the next line into v, a pointer. It is io.EOF at the end, io.ErrUnexpectedEOF within a line.
+func readLine(r *bufio.Reader, v any) error {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line)+len(part) > maxReport {
+			return errLongLine
+		}
+		line = append(line, part...)
+		switch {
+		case err == nil:
+			if err := json.Unmarshal(line, v); err != nil {
+				return fmt.Errorf("decode line: %w", err)
+			}
+			return nil
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF) && len(line) > 0:
+			return io.ErrUnexpectedEOF
+		default:
+			return err
+		}
+	}
+}
+
+// lineWriter writes values as lines, one at a time.
+type lineWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lineWriter) write(v any) error {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("encode line: %w", err)
+	}
+	if line.Len() > maxReport {
+		return errLongLine
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, err := l.w.Write(line.Bytes()); err != nil {
+		return fmt.Errorf("write line: %w", err)
+	}
+	return nil
+}
+
+// bounded is problems cut to what fits into a report.
+func bounded(problems []Problem) []Problem {
+	const most = 50
+	if len(problems) <= most {
+		return problems
+	}
+	more := Problem{Message: fmt.Sprintf("and %d more", len(problems)-most)}
+	return append(problems[:most:most], more)
+}

@@ -1,0 +1,23 @@
+//go:build !unix
+
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+)
+
+var errNoProcesses = errors.New("modules as processes need Unix: set isolation: none in coma.yaml")
+
+// StartProcess is not available on this system.
+func StartProcess(context.Context, Spec, Output) (Instance, error) { return nil, errNoProcesses }
+
+// ChildMain is not available on this system.
+func ChildMain(func(ctx context.Context, address, token string, id api.Identity) (api.Session, error)) int {
+	fmt.Fprintln(os.Stderr, "coma module:", errNoProcesses)
+	return 2
+}
