@@ -30,7 +30,7 @@ func onBackends(ctx context.Context, offline bool, do func(api.Backend) error) e
 	}
 	var last error
 	for _, f := range found {
-		last = do(f)
+		last = do(f.Client)
 		if !errors.Is(last, api.ErrUnknown) && !errors.Is(last, api.ErrInUse) && !errors.Is(last, api.ErrNotFound) {
 			return last
 		}
