@@ -85,28 +85,3 @@ func TestMessagesCrossTheLinkInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 }
-
-func BenchmarkRoundTrip(b *testing.B) {
-	host := open(b)
-	x, y := seat(b, host, socket(b, host), "x"), seat(b, host, socket(b, host), "y")
-	ctx := context.Background()
-	go func() {
-		for {
-			m, err := y.Receive(ctx)
-			if err != nil {
-				return
-			}
-			if y.Send(ctx, api.Message{To: "x", Text: m.Text}) != nil {
-				return
-			}
-		}
-	}()
-	for b.Loop() {
-		if err := x.Send(ctx, api.Message{To: "y", Text: "ping"}); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := x.Receive(ctx); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -8,6 +8,9 @@ import (
 	"strconv"
 )
 
+// MaxFrame bounds one frame, in bytes. A call or answer that is larger is not sent: its sender gets an error.
+const MaxFrame = 256 << 20
+
 // Error codes of JSON-RPC 2.0, section 5.1.
 const (
 	CodeParse          = -32700
@@ -18,6 +21,9 @@ const (
 )
 
 const cancelMethod = "$/cancel"
+
+// maxIDBytes bounds the ids of the far side's calls, which are kept while they are answered.
+const maxIDBytes = 128
 
 // Error is an error of the far side.
 type Error struct {
@@ -38,65 +44,129 @@ type message struct {
 	Params  json.RawMessage `json:"params"`
 	Result  json.RawMessage `json:"result"`
 	Error   *Error          `json:"error"`
+
+	invalid error // why it is no JSON-RPC, although it is JSON
 }
 
 func (m *message) isResponse() bool { return m.Method == "" }
 
 func (m *message) check() error {
-	if m.Version != "2.0" {
-		return fmt.Errorf("invalid request: \"jsonrpc\" is %q, not \"2.0\"", m.Version)
-	}
-	if m.Method == "" && m.Result == nil && m.Error == nil {
-		return errors.New("invalid request: neither a method nor a result")
+	if bytes.Equal(m.ID, []byte("null")) {
+		m.ID = nil
 	}
 	switch {
-	case len(m.ID) == 0, bytes.Equal(m.ID, []byte("null")):
-		m.ID = nil
-	case m.ID[0] == '{', m.ID[0] == '[', m.ID[0] == 't', m.ID[0] == 'f', len(m.ID) > 128:
-		return errors.New("invalid request: the id must be a string or a number")
+	case m.Version != "2.0":
+		return fmt.Errorf("invalid request: \"jsonrpc\" is %.20q, not \"2.0\"", m.Version)
+	case m.Method == "" && m.Result == nil && m.Error == nil:
+		return errors.New("invalid request: neither a method nor a result")
+	case len(m.ID) > 0 && bytes.IndexByte([]byte("{[tf"), m.ID[0]) >= 0, len(m.ID) > maxIDBytes:
+		return fmt.Errorf("invalid request: the id must be a string or a number of at most %d bytes", maxIDBytes)
 	}
 	return nil
 }
 
-// parse reads a frame: one message or a batch. The messages share the frame's memory.
-func parse(frame []byte) ([]message, error) {
-	trimmed := bytes.TrimLeft(frame, " \t\r\n")
-	if len(trimmed) > 0 && trimmed[0] == '[' {
-		var batch []message
-		if err := json.Unmarshal(trimmed, &batch); err != nil {
-			return nil, err
+// parse reads a frame: one message or a batch, told by array. The messages share the frame's memory; what is JSON but not
+// JSON-RPC has invalid set. An error means that the frame is not JSON.
+func parse(frame []byte, messages []message) (_ []message, array bool, err error) {
+	i := skipSpace(frame, 0)
+	if i == len(frame) || frame[i] != '[' {
+		messages = append(messages, message{})
+		err := messages[0].parse(frame)
+		return messages, false, err
+	}
+	if i = skipSpace(frame, i+1); i < len(frame) && frame[i] == ']' && skipSpace(frame, i+1) == len(frame) {
+		return append(messages, message{invalid: errors.New("invalid request: an empty batch")}), false, nil
+	}
+	for {
+		end := skipValue(frame, i)
+		if end < 0 {
+			break
 		}
-		if len(batch) == 0 {
-			return nil, errors.New("invalid request: an empty batch")
+		messages = append(messages, message{})
+		if err := messages[len(messages)-1].parse(frame[i:end]); err != nil {
+			return nil, true, err
 		}
-		for i := range batch {
-			if err := batch[i].check(); err != nil {
-				return nil, err
+		if i = skipSpace(frame, end); i == len(frame) {
+			break
+		}
+		if frame[i] == ']' && skipSpace(frame, i+1) == len(frame) {
+			return messages, true, nil
+		}
+		if frame[i] != ',' {
+			break
+		}
+		i = skipSpace(frame, i+1)
+	}
+	// Not a batch of plain values: let encoding/json say what is wrong, or what else it is.
+	var values []json.RawMessage
+	if err := json.Unmarshal(frame, &values); err != nil {
+		return nil, true, err
+	}
+	messages = make([]message, len(values))
+	for i := range values {
+		if err := messages[i].parse(values[i]); err != nil {
+			return nil, true, err
+		}
+	}
+	return messages, true, nil
+}
+
+// parse reads one message.
+func (m *message) parse(data []byte) error {
+	seen := 0
+	usual := Scan(data, func(key, value []byte) bool {
+		bit := 0
+		ok := true
+		switch string(key) {
+		case "jsonrpc":
+			bit, ok = 1, string(value) == `"2.0"`
+			m.Version = "2.0"
+		case "id":
+			bit, m.ID = 2, value
+		case "method":
+			var name []byte
+			bit = 4
+			name, ok = PlainString(value)
+			m.Method = string(name)
+		case "params":
+			bit, m.Params = 8, value
+		case "result":
+			bit, m.Result = 16, value
+		default:
+			return false // an error, or something that is none of ours
+		}
+		repeated := seen&bit != 0
+		seen |= bit
+		return ok && !repeated
+	})
+	if !usual || !valid(m.Params) || !valid(m.Result) {
+		*m = message{}
+		if err := json.Unmarshal(data, m); err != nil {
+			var kind *json.UnmarshalTypeError
+			if !errors.As(err, &kind) {
+				return err
 			}
+			*m = message{invalid: fmt.Errorf("invalid request: %w", err)}
+			return nil
 		}
-		return batch, nil
 	}
-	single := make([]message, 1)
-	if err := json.Unmarshal(trimmed, &single[0]); err != nil {
-		return nil, err
-	}
-	return single, single[0].check()
+	m.invalid = m.check()
+	return nil
+}
+
+// valid reports whether a value that Scan has found is JSON throughout.
+func valid(value json.RawMessage) bool {
+	return value == nil || value[0] != '{' && value[0] != '[' && value[0] != '"' || json.Valid(value)
 }
 
 type response struct {
 	result json.RawMessage
-	err    *Error
-	lost   error
+	err    error
 }
 
 func (r response) decode(method string, result any) error {
-	switch {
-	case r.lost != nil:
-		return r.lost
-	case r.err != nil:
+	if r.err != nil || result == nil {
 		return r.err
-	case result == nil:
-		return nil
 	}
 	if err := json.Unmarshal(r.result, result); err != nil {
 		return fmt.Errorf("decode answer of %s: %w", method, err)
@@ -104,30 +174,43 @@ func (r response) decode(method string, result any) error {
 	return nil
 }
 
-// batch collects frames; frame returns them as one.
+// batch is messages that leave as one frame.
 type batch struct {
 	buf   []byte // '[' and the messages, with commas between them
 	count int
+	bytes int // of the messages alone
 }
 
-func (b *batch) size() int { return len(b.buf) }
-
-func (b *batch) add(frame []byte) {
+func (b *batch) add(message []byte) {
 	if b.count == 0 {
 		b.buf = append(b.buf[:0], '[')
 	} else {
 		b.buf = append(b.buf, ',')
 	}
-	b.buf = append(b.buf, frame...)
+	b.buf = append(b.buf, message...)
 	b.count++
+	b.bytes += len(message)
 }
 
-func (b *batch) frame() []byte {
-	if b.count == 1 {
+func (b *batch) frame(array bool) []byte {
+	if b.count == 1 && !array {
 		return b.buf[1:]
 	}
 	b.buf = append(b.buf, ']')
 	return b.buf
+}
+
+// Appender is implemented by parameters and results that write their own JSON.
+type Appender interface {
+	AppendJSON(b []byte) ([]byte, error)
+}
+
+func appendValue(b []byte, value any) ([]byte, error) {
+	if a, ok := value.(Appender); ok {
+		return a.AppendJSON(b)
+	}
+	encoded, err := json.Marshal(value)
+	return append(b, encoded...), err
 }
 
 func appendCall(b []byte, id int64, method string, params any) ([]byte, error) {
@@ -145,29 +228,33 @@ func appendMethod(b []byte, method string, params any) ([]byte, error) {
 	b = append(b, method...) // method names are ours: plain letters, dots and slashes
 	b = append(b, '"')
 	if params != nil {
-		encoded, err := json.Marshal(params)
-		if err != nil {
-			return nil, err
+		var err error
+		if b, err = appendValue(append(b, `,"params":`...), params); err != nil {
+			return b, err
 		}
-		b = append(b, `,"params":`...)
-		b = append(b, encoded...)
 	}
-	return append(b, '}'), nil
+	b = append(b, '}')
+	if len(b) > MaxFrame {
+		return b, fmt.Errorf("%d bytes are more than the %d that fit a frame", len(b), MaxFrame)
+	}
+	return b, nil
 }
 
 func appendResult(b []byte, id json.RawMessage, result any) ([]byte, error) {
-	encoded := []byte("{}")
-	if result != nil {
-		var err error
-		if encoded, err = json.Marshal(result); err != nil {
-			return nil, err
-		}
-	}
 	b = append(b, `{"jsonrpc":"2.0","id":`...)
 	b = append(b, id...)
 	b = append(b, `,"result":`...)
-	b = append(b, encoded...)
-	return append(b, '}'), nil
+	if result == nil {
+		return append(b, `{}}`...), nil
+	}
+	b, err := appendValue(b, result)
+	if err != nil {
+		return b, err
+	}
+	if b = append(b, '}'); len(b) > MaxFrame {
+		return b, fmt.Errorf("the answer's %d bytes are more than the %d that fit a frame: ask for less at once", len(b), MaxFrame)
+	}
+	return b, nil
 }
 
 func appendError(b []byte, id json.RawMessage, code int, text string) []byte {

@@ -1,24 +1,29 @@
 // Package jsonrpc is JSON-RPC 2.0 between two equal peers over a connection of text frames: either side calls, notifies
-// and answers. Read Peer first; frame.go is the wire format.
+// and answers. Read Peer first; frame.go is the wire format, scan.go reads the usual frames fast, write.go is what waits
+// to be written.
 //
-// Two things differ from the plainest implementation, both for speed and neither visible to a conforming peer: frames
-// that are ready while another is being written leave together, as one batch, and a call whose context ends is
-// cancelled on the far side by the notification "$/cancel" with the call's id.
+// A call whose context ends is cancelled on the far side by the notification "$/cancel" with the call's id. Between two
+// peers that both say so (see New), messages of all kinds that are ready while a frame is being written leave together
+// as one array; other peers get one message a frame, and the answers to a batch of theirs in one array, as the
+// specification has it.
 package jsonrpc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 )
 
-// Conn carries whole frames, each one JSON text. Read is called by one goroutine, Write by one at a time; Close ends both.
+// Conn carries whole frames, each one JSON text. Read is called by one goroutine, Write by another; Close ends both.
 type Conn interface {
-	Read(ctx context.Context) ([]byte, error)
-	Write(ctx context.Context, frame []byte) error
+	// Read returns a frame that is valid until the next Read.
+	Read() ([]byte, error)
+	Write(frame []byte) error
 	Close() error
 }
 
@@ -32,9 +37,6 @@ type Handler interface {
 	Notify(method string, params json.RawMessage)
 }
 
-// maxBuffered bounds what waits to be written, in bytes. Callers wait above it.
-const maxBuffered = 8 << 20
-
 // maxConcurrent bounds the requests of one far side that are being answered at the same time; further frames wait.
 const maxConcurrent = 1024
 
@@ -46,33 +48,35 @@ func Lost(err error) bool { return errors.Is(err, errLost) }
 
 // Peer is one end of a connection.
 type Peer struct {
-	conn    Conn
-	handler Handler
-	ids     atomic.Int64
-	slots   chan struct{} // one per request being answered
+	conn     Conn
+	handler  Handler
+	batching bool
+	ids      atomic.Int64
+	slots    chan struct{} // one per request being answered
+	scratch  sync.Pool     // of *[]byte: where messages are encoded
 
 	mu       sync.Mutex
 	calls    map[int64]chan response       // our calls that wait for an answer; nil once the connection is lost
 	answers  map[string]context.CancelFunc // the far side's calls that are being answered, by id
-	out      batch
-	spare    []byte        // the buffer that is not being filled
-	writing  bool          // some goroutine is in flush
-	drained  chan struct{} // closed and replaced when the buffer has been taken for writing
+	out      outgoing
 	lost     chan struct{} // closed when the connection is lost
 	lostOnce sync.Once
 	cause    error
 }
 
-// New returns a peer that speaks over conn. It does nothing before Run.
-func New(conn Conn, handler Handler) *Peer {
+// New returns a peer that speaks over conn. With batching, the far side is known to take arrays that mix messages of all
+// kinds. The peer does nothing before Run.
+func New(conn Conn, handler Handler, batching bool) *Peer {
 	return &Peer{
-		conn:    conn,
-		handler: handler,
-		slots:   make(chan struct{}, maxConcurrent),
-		calls:   map[int64]chan response{},
-		answers: map[string]context.CancelFunc{},
-		drained: make(chan struct{}),
-		lost:    make(chan struct{}),
+		conn:     conn,
+		handler:  handler,
+		batching: batching,
+		slots:    make(chan struct{}, maxConcurrent),
+		scratch:  sync.Pool{New: func() any { return new([]byte) }},
+		calls:    map[int64]chan response{},
+		answers:  map[string]context.CancelFunc{},
+		out:      outgoing{wake: make(chan struct{}, 1)},
+		lost:     make(chan struct{}),
 	}
 }
 
@@ -80,27 +84,36 @@ func New(conn Conn, handler Handler) *Peer {
 // every waiting call has been answered with an error for which Lost is true.
 func (p *Peer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
 	defer cancel()
-	var handlers sync.WaitGroup
-	defer handlers.Wait()
-	defer cancel()
+	defer context.AfterFunc(ctx, func() { p.fail(ctx.Err()) })()
+	running.Go(p.write)
+	var messages []message
 	for {
-		frame, err := p.conn.Read(ctx)
+		frame, err := p.conn.Read()
 		if err != nil {
 			return p.fail(err)
 		}
-		messages, err := parse(frame)
-		if err != nil {
-			// A frame that is not JSON-RPC is answered, as the specification asks, and ends the connection: what else
-			// it was meant to carry is unknown.
-			p.write(appendError(nil, nil, CodeParse, err.Error()))
+		array := false
+		if messages, array, err = parse(frame, messages[:0]); err != nil {
+			// A frame that is not JSON is answered, as the specification asks, and ends the connection: what else it was
+			// meant to carry is unknown.
+			if p.sendNow("answer", appendError(nil, nil, CodeParse, "parse error: "+err.Error())) == nil {
+				p.flush()
+			}
 			return p.fail(fmt.Errorf("read frame: %w", err))
 		}
+		var together *answers
+		if array && !p.batching {
+			together = newAnswers(messages)
+		}
 		for i := range messages {
-			if !p.accept(ctx, &messages[i], &handlers) {
+			if !p.accept(ctx, &messages[i], together, &running) {
 				return p.fail(ctx.Err())
 			}
 		}
+		clear(messages) // they hold on to the frame
 	}
 }
 
@@ -116,7 +129,10 @@ func (p *Peer) Lost() <-chan struct{} { return p.lost }
 // Call asks the far side and decodes its answer into result, a pointer, or nil to ignore it.
 func (p *Peer) Call(ctx context.Context, method string, params, result any) error {
 	id := p.ids.Add(1)
-	frame, err := appendCall(nil, id, method, params)
+	buf := p.scratch.Get().(*[]byte)
+	defer p.release(buf)
+	message, err := appendCall((*buf)[:0], id, method, params)
+	*buf = message
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", method, err)
 	}
@@ -128,7 +144,7 @@ func (p *Peer) Call(ctx context.Context, method string, params, result any) erro
 	}
 	p.calls[id] = answer
 	p.mu.Unlock()
-	if err := p.send(ctx, frame); err != nil {
+	if err := p.send(ctx, method, message); err != nil {
 		p.forget(id)
 		return err
 	}
@@ -137,20 +153,41 @@ func (p *Peer) Call(ctx context.Context, method string, params, result any) erro
 		return r.decode(method, result)
 	case <-ctx.Done():
 		if p.forget(id) {
-			p.write(appendCancel(nil, id))
+			// Where the connection is lost, there is nothing left to cancel.
+			p.sendNow(cancelMethod, appendCancel(nil, id))
 			return ctx.Err()
 		}
 		return (<-answer).decode(method, result) // it came at the same moment
 	}
 }
 
-// Notify tells the far side something that has no answer. A nil error means that it is on its way, not that it arrived.
+// Notify tells the far side something that has no answer, waiting while too much waits to be written already. A nil
+// error means that it is on its way, not that it arrived.
 func (p *Peer) Notify(ctx context.Context, method string, params any) error {
-	frame, err := appendNotification(nil, method, params)
+	return p.notify(method, params, func(message []byte) error { return p.send(ctx, method, message) })
+}
+
+// NotifyNow is Notify that never waits, for small notifications of which the caller bounds the number.
+func (p *Peer) NotifyNow(method string, params any) error {
+	return p.notify(method, params, func(message []byte) error { return p.sendNow(method, message) })
+}
+
+func (p *Peer) notify(method string, params any, send func([]byte) error) error {
+	buf := p.scratch.Get().(*[]byte)
+	defer p.release(buf)
+	message, err := appendNotification((*buf)[:0], method, params)
+	*buf = message
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", method, err)
 	}
-	return p.send(ctx, frame)
+	return send(message)
+}
+
+// release gives an encoding buffer back; queued messages have been copied.
+func (p *Peer) release(buf *[]byte) {
+	if cap(*buf) <= maxSpare {
+		p.scratch.Put(buf)
+	}
 }
 
 func (p *Peer) forget(id int64) bool {
@@ -162,136 +199,153 @@ func (p *Peer) forget(id int64) bool {
 }
 
 // accept acts on one message of the far side; false means that ctx ended while it waited for a free slot.
-func (p *Peer) accept(ctx context.Context, m *message, handlers *sync.WaitGroup) bool {
+func (p *Peer) accept(ctx context.Context, m *message, together *answers, running *sync.WaitGroup) bool {
 	switch {
 	case m.isResponse():
-		var id int64
-		if json.Unmarshal(m.ID, &id) != nil {
-			return true // an error answer without id: about a frame of ours that could not be read
-		}
-		p.mu.Lock()
-		answer := p.calls[id]
-		delete(p.calls, id)
-		p.mu.Unlock()
-		if answer != nil {
-			answer <- response{m.Result, m.Error, nil}
-		}
+		p.answered(ctx, m)
+	case m.invalid != nil:
+		p.reply(ctx, together, appendError(nil, nil, CodeInvalidRequest, m.invalid.Error()))
 	case m.Method == cancelMethod:
-		var c struct {
-			ID json.RawMessage `json:"id"`
-		}
-		if json.Unmarshal(m.Params, &c) == nil {
-			p.mu.Lock()
-			cancel := p.answers[string(c.ID)]
-			p.mu.Unlock()
-			if cancel != nil {
-				cancel()
-			}
-		}
+		p.cancel(m.Params)
 	case m.ID == nil:
 		p.handler.Notify(m.Method, m.Params)
 	default:
-		select {
-		case p.slots <- struct{}{}:
-		case <-ctx.Done():
-			return false
-		}
-		callCtx, cancel := context.WithCancel(ctx)
-		p.mu.Lock()
-		p.answers[string(m.ID)] = cancel
-		p.mu.Unlock()
-		handlers.Add(1)
-		go func(m message) {
-			defer handlers.Done()
-			p.answer(callCtx, &m)
-			p.mu.Lock()
-			delete(p.answers, string(m.ID))
-			p.mu.Unlock()
-			cancel()
-			<-p.slots
-		}(*m)
+		return p.request(ctx, m, together, running)
 	}
 	return true
 }
 
-func (p *Peer) answer(ctx context.Context, m *message) {
-	result, err := p.handler.Request(ctx, m.Method, m.Params)
+// answered hands an answer to the call that waits for it. One that is not an answer fails that call, or is answered as
+// an invalid request where it does not say whose it is.
+func (p *Peer) answered(ctx context.Context, m *message) {
+	id, err := strconv.ParseInt(string(m.ID), 10, 64)
+	var answer chan response
 	if err == nil {
-		frame, encodeErr := appendResult(nil, m.ID, result)
-		if encodeErr == nil {
-			p.write(frame)
+		p.mu.Lock()
+		answer = p.calls[id]
+		delete(p.calls, id)
+		p.mu.Unlock()
+	}
+	switch {
+	case answer == nil && m.invalid != nil:
+		p.reply(ctx, nil, appendError(nil, nil, CodeInvalidRequest, m.invalid.Error()))
+	case answer == nil:
+		// An answer that nobody waits for any more, or an error without id: about a frame that could not be read.
+	case m.invalid != nil:
+		answer <- response{err: fmt.Errorf("read answer: %w", m.invalid)}
+	case m.Error != nil:
+		answer <- response{err: m.Error}
+	default:
+		answer <- response{result: bytes.Clone(m.Result)}
+	}
+}
+
+// cancel ends the answering of one of the far side's calls.
+func (p *Peer) cancel(params json.RawMessage) {
+	var c struct {
+		ID json.RawMessage `json:"id"`
+	}
+	if json.Unmarshal(params, &c) != nil {
+		return // as for a call that has been answered: notifications have no errors
+	}
+	p.mu.Lock()
+	cancel := p.answers[string(c.ID)]
+	p.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// request starts the answering of a call.
+func (p *Peer) request(ctx context.Context, m *message, together *answers, running *sync.WaitGroup) bool {
+	id := string(m.ID)
+	callCtx, cancel := context.WithCancel(ctx)
+	p.mu.Lock()
+	_, busy := p.answers[id]
+	if !busy {
+		p.answers[id] = cancel
+	}
+	p.mu.Unlock()
+	if busy {
+		cancel()
+		p.reply(ctx, together, appendError(nil, m.ID, CodeInvalidRequest, "invalid request: a call of that id is being answered"))
+		return true
+	}
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		cancel()
+		return false
+	}
+	method, params := m.Method, bytes.Clone(m.Params)
+	running.Go(func() {
+		p.answer(ctx, callCtx, id, method, params, together)
+		cancel()
+		<-p.slots
+	})
+	return true
+}
+
+// answer calls the handler with callCtx and sends what it returns; ctx is the connection's.
+func (p *Peer) answer(ctx, callCtx context.Context, id, method string, params json.RawMessage, together *answers) {
+	result, err := p.handler.Request(callCtx, method, params)
+	// From here on the caller may use the id again.
+	p.mu.Lock()
+	delete(p.answers, id)
+	p.mu.Unlock()
+	buf := p.scratch.Get().(*[]byte)
+	defer p.release(buf)
+	if err == nil {
+		*buf, err = appendResult((*buf)[:0], json.RawMessage(id), result)
+	}
+	if err != nil {
+		code := CodeInternal
+		var coded interface{ JSONRPCCode() int }
+		if errors.As(err, &coded) {
+			code = coded.JSONRPCCode()
+		}
+		*buf = appendError((*buf)[:0], json.RawMessage(id), code, err.Error())
+	}
+	p.reply(ctx, together, *buf)
+}
+
+// reply sends an answer, or keeps it for the array in which it belongs. There is nobody to tell that a connection is lost
+// but Run, which says so.
+func (p *Peer) reply(ctx context.Context, together *answers, message []byte) {
+	if together != nil {
+		if message = together.add(message); message == nil {
 			return
 		}
-		err = encodeErr
 	}
-	code := CodeInternal
-	var coded interface{ JSONRPCCode() int }
-	if errors.As(err, &coded) {
-		code = coded.JSONRPCCode()
-	}
-	p.write(appendError(nil, m.ID, code, err.Error()))
+	p.send(ctx, "answer", message)
 }
 
-// send queues a frame, waiting while too much is queued already, and writes it unless another goroutine is about to.
-func (p *Peer) send(ctx context.Context, frame []byte) error {
-	for {
-		p.mu.Lock()
-		if p.calls == nil {
-			p.mu.Unlock()
-			return p.lostError("write")
-		}
-		if p.out.size() < maxBuffered {
-			p.flush(frame)
-			return nil
-		}
-		drained := p.drained
-		p.mu.Unlock()
-		select {
-		case <-drained:
-		case <-p.lost:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// answers are those to a batch, which leave as one array when all are there.
+type answers struct {
+	mu      sync.Mutex
+	missing int
+	batch   batch
 }
 
-// write queues an answer. It waits for nothing but the connection: answers are bounded by maxConcurrent.
-func (p *Peer) write(frame []byte) {
-	p.mu.Lock()
-	if p.calls == nil {
-		p.mu.Unlock()
-		return // the connection is lost, and its Run says so
+func newAnswers(messages []message) *answers {
+	a := &answers{}
+	for i := range messages {
+		if m := &messages[i]; m.Method != "" && (m.invalid != nil || m.ID != nil) {
+			a.missing++
+		}
 	}
-	p.flush(frame)
+	return a
 }
 
-// flush adds frame to the buffer and, if nobody is writing, writes until the buffer is empty. It is called with mu held
-// and gives it back.
-func (p *Peer) flush(frame []byte) {
-	p.out.add(frame)
-	if p.writing {
-		p.mu.Unlock()
-		return
+// add returns the array once all answers are in it.
+func (a *answers) add(message []byte) []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.batch.add(message)
+	if a.missing--; a.missing > 0 {
+		return nil
 	}
-	p.writing = true
-	for p.out.count > 0 && p.calls != nil {
-		taken := p.out
-		p.out = batch{buf: p.spare[:0]}
-		close(p.drained)
-		p.drained = make(chan struct{})
-		p.mu.Unlock()
-		err := p.conn.Write(context.Background(), taken.frame())
-		if err != nil {
-			p.fail(err)
-		}
-		p.mu.Lock()
-		p.spare = nil
-		if cap(taken.buf) <= 1<<20 {
-			p.spare = taken.buf // keep an ordinary buffer for next time, let a huge one go
-		}
-	}
-	p.writing = false
-	p.mu.Unlock()
+	return a.batch.frame(true)
 }
 
 // fail ends the connection once, with its cause, and answers all waiting calls.
@@ -302,13 +356,12 @@ func (p *Peer) fail(cause error) error {
 		calls := p.calls
 		p.calls = nil
 		p.mu.Unlock()
-		p.conn.Close()
+		p.conn.Close() // its error is no news: the connection is given up
 		close(p.lost)
 		for _, answer := range calls {
-			answer <- response{lost: p.lostError("call")}
+			answer <- response{err: p.lostError("call")}
 		}
 	})
-	<-p.lost
 	return p.cause
 }
 

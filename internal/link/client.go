@@ -67,7 +67,7 @@ func (w *wire) establish(ctx, life context.Context, again bool) (*connection, er
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{peer: jsonrpc.New(conn, w.handler), done: make(chan struct{})}
+	c := &connection{peer: jsonrpc.New(conn, w.handler, conn.batching()), done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
 		c.peer.Run(life) // its error is what Lost and the calls report

@@ -3,7 +3,7 @@
 //
 // Client is the far end: it dials, reconnects when the host is away, repeats what was not answered, and offers
 // api.Backend; Open gives an api.Session on a connection of its own. Server is the host's end: it turns calls into
-// calls of the host's api.Backend. session.go and serve_session.go are the two ends of a module's seat, the hot path;
+// calls of the host's api.Backend. session.go and serve_seat.go are the two ends of a module's seat, the hot path;
 // methods.go lists the methods and their parameters, and is the protocol's description.
 package link
 
@@ -12,9 +12,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,28 +26,60 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/jsonrpc"
 )
 
-// maxFrame bounds one frame in bytes: a largest message in base64 with room to spare, or a large answer.
-const maxFrame = 256 << 20
+// subprotocol is the WebSocket subprotocol of those who take arrays that mix calls, answers and notifications: see
+// jsonrpc.New. Clients that do not ask for it get one message a frame.
+const subprotocol = "coma.batch"
+
+// maxKept is the size of a read buffer that is kept for the next frame; a larger one is let go.
+const maxKept = 64 << 10
 
 // wsConn is a WebSocket as a jsonrpc.Conn.
-type wsConn struct{ ws *websocket.Conn }
+type wsConn struct {
+	ws  *websocket.Conn
+	buf []byte // of the frame read last
+}
 
-func (c wsConn) Read(ctx context.Context) ([]byte, error) {
-	kind, frame, err := c.ws.Read(ctx)
-	if err == nil && kind != websocket.MessageText {
-		err = errors.New("binary frame: JSON-RPC is text")
+func newConn(ws *websocket.Conn) *wsConn {
+	ws.SetReadLimit(jsonrpc.MaxFrame + 64<<10) // a batch may be a little larger than one message
+	return &wsConn{ws: ws}
+}
+
+func (c *wsConn) batching() bool { return c.ws.Subprotocol() == subprotocol }
+
+func (c *wsConn) Read() ([]byte, error) {
+	kind, r, err := c.ws.Reader(context.Background()) // Close ends it
+	if err != nil {
+		return nil, err
 	}
-	return frame, err
+	if kind != websocket.MessageText {
+		return nil, errors.New("binary frame: JSON-RPC is text")
+	}
+	buf := c.buf[:0]
+	if cap(buf) > maxKept {
+		buf = nil
+	}
+	for {
+		buf = slices.Grow(buf, 4<<10)
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF {
+			c.buf = buf
+			return buf, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
-func (c wsConn) Write(ctx context.Context, frame []byte) error {
-	return c.ws.Write(ctx, websocket.MessageText, frame)
+func (c *wsConn) Write(frame []byte) error {
+	return c.ws.Write(context.Background(), websocket.MessageText, frame)
 }
 
-func (c wsConn) Close() error { return c.ws.CloseNow() }
+func (c *wsConn) Close() error { return c.ws.CloseNow() }
 
 // dial connects to address, "unix:///path" or "http://host:port".
-func dial(ctx context.Context, address, token string) (jsonrpc.Conn, error) {
+func dial(ctx context.Context, address, token string) (*wsConn, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("host address %q: %w", address, err)
@@ -71,15 +105,16 @@ func dial(ctx context.Context, address, token string) (jsonrpc.Conn, error) {
 	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	ws, answer, err := websocket.Dial(ctx, target, &websocket.DialOptions{HTTPClient: client, HTTPHeader: header})
+	ws, answer, err := websocket.Dial(ctx, target, &websocket.DialOptions{
+		HTTPClient: client, HTTPHeader: header, Subprotocols: []string{subprotocol},
+	})
 	if err != nil {
 		if answer != nil && answer.StatusCode == http.StatusUnauthorized {
 			return nil, fmt.Errorf("connect to %s: %w: the token is not the host's", address, api.ErrUnauthorized)
 		}
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	ws.SetReadLimit(maxFrame)
-	return wsConn{ws}, nil
+	return newConn(ws), nil
 }
 
 // backoff waits between attempts to reach a host: 10 ms at first, twice as long each time up to 1 s.

@@ -69,13 +69,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.conns.Add(1)
 	s.mu.Unlock()
 	defer s.conns.Done()
-	ws, err := websocket.Accept(w, r, nil)
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{subprotocol}})
 	if err != nil {
 		return // Accept has answered with what is wrong
 	}
-	ws.SetReadLimit(maxFrame)
+	conn := newConn(ws)
 	c := &serving{server: s, host: s.host}
-	c.peer = jsonrpc.New(wsConn{ws}, c)
+	c.peer = jsonrpc.New(conn, c, conn.batching())
 	c.peer.Run(s.life) // why a connection ended is the far side's affair; what it left is cleared away here
 	c.release()
 }
