@@ -84,6 +84,10 @@ func (h *host) Ended(_ context.Context, id api.Identity, outcome api.Outcome) er
 	if s == nil || s.id.Generation != id.Generation {
 		return nil
 	}
+	if outcome == api.Finished {
+		// It has ended well but could not say so itself, nor what it had finished with: that comes again.
+		outcome = api.Stopped
+	}
 	return s.Close(outcome)
 }
 

@@ -85,7 +85,8 @@ type openResult struct {
 
 type closeParams struct {
 	Outcome api.Outcome `json:"outcome"`
-	Done    uint64      `json:"done,omitempty"`
+	Done    uint64      `json:"done,omitempty"` // all up to here are finished with
+	Hand    uint64      `json:"hand,omitempty"` // the message that the module has in hand; 0: none
 }
 
 type nextParams struct {

@@ -178,6 +178,8 @@ var seatMethods = map[string]seatMethod{
 		s.halt()
 		s.mu.Lock()
 		s.ack(p.Done)
+		// Only the module knows what it had in hand: a message that was pushed to a Receive which then gave up was not.
+		s.begin(p.Hand)
 		s.mu.Unlock()
 		return nil, s.Close(p.Outcome)
 	}),

@@ -311,14 +311,11 @@ func (s *Session) Memory() api.Memory { return remoteMemory{wire: s.wire} }
 // module's end from whoever runs it, too.
 func (s *Session) Close(outcome api.Outcome) error {
 	s.mu.Lock()
-	done := s.done
-	if outcome == api.Finished && s.hand != 0 {
-		done = s.hand
-	}
+	p := closeParams{Outcome: outcome, Done: s.done, Hand: s.hand}
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	err := s.wire.call(ctx, methodClose, closeParams{Outcome: outcome, Done: done}, nil)
+	err := s.wire.call(ctx, methodClose, p, nil)
 	s.wire.close()
 	s.end(api.ErrClosed)
 	return err
