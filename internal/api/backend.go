@@ -105,7 +105,7 @@ type ModuleState struct {
 	Restarts   int       `json:"restarts"`
 	Since      time.Time `json:"since,omitzero"` // when it entered the state
 	LastError  string    `json:"last_error,omitempty"`
-	Pending    int       `json:"pending"`           // messages that wait, when asked by Agents
+	Pending    int       `json:"pending"`           // messages not finished with, the one in hand among them, when asked by Agents
 	Dead       int       `json:"dead,omitempty"`    // dead letters, likewise
 	Dropped    uint64    `json:"dropped,omitempty"` // publications that a full mailbox did not take, likewise
 }
@@ -121,7 +121,7 @@ type AgentState struct {
 // Mailbox is what is known of a mailbox.
 type Mailbox struct {
 	Module  string `json:"module"`
-	Waiting int    `json:"waiting"`
+	Waiting int    `json:"waiting"` // messages not finished with, the one in hand among them
 	Dead    int    `json:"dead"`
 	Dropped uint64 `json:"dropped"`
 }

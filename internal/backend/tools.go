@@ -69,7 +69,7 @@ func (b *Backend) Agents(context.Context) ([]api.AgentState, error) {
 		for i := range state.Modules {
 			m := &state.Modules[i]
 			if box, ok := a.boxes.Lookup(m.Module); ok {
-				m.Pending, m.Dead, m.Dropped = box.Pending(), len(box.Dead()), box.Dropped()
+				m.Pending, m.Dead, m.Dropped = box.Pending()+box.InHand(), len(box.Dead()), box.Dropped()
 			}
 		}
 		slices.SortFunc(state.Modules, func(x, y api.ModuleState) int { return strings.Compare(x.Module, y.Module) })
@@ -98,7 +98,7 @@ func (b *Backend) Mailboxes(_ context.Context, name string) ([]api.Mailbox, erro
 	boxes := []api.Mailbox{}
 	for _, module := range a.boxes.Names() {
 		if box, ok := a.boxes.Lookup(module); ok {
-			boxes = append(boxes, api.Mailbox{Module: module, Waiting: len(box.Waiting()), Dead: len(box.Dead()), Dropped: box.Dropped()})
+			boxes = append(boxes, api.Mailbox{Module: module, Waiting: box.Pending() + box.InHand(), Dead: len(box.Dead()), Dropped: box.Dropped()})
 		}
 	}
 	return boxes, a.done()
