@@ -24,6 +24,7 @@ type child struct {
 	reports *lineWriter
 	module  assignment
 	session api.Session // from Start on
+	crash   *os.File    // descriptor 2; held, because the collector would close a file that nobody holds
 }
 
 // ChildMain is the whole life of a module's process; the host has started it (see StartProcess). It returns the exit
@@ -75,10 +76,12 @@ func newChild() (*child, error) {
 	if err := syscall.SetNonblock(ordersFD, true); err != nil { // so that waiting for orders takes no thread
 		return nil, fmt.Errorf("open descriptor %d: %w", ordersFD, err)
 	}
+	crash := os.Stderr
 	os.Stderr = os.NewFile(stderrFD, "/dev/stderr")
 	log.SetOutput(os.Stderr)
 	debug.SetTraceback("single")
 	return &child{
+		crash:   crash,
 		orders:  bufio.NewReader(os.NewFile(ordersFD, "orders")),
 		reports: &lineWriter{w: os.NewFile(reportFD, "reports")},
 	}, nil
@@ -117,7 +120,6 @@ func (c *child) load(ctx context.Context) (*Program, error) {
 	}
 	p := newProgram(code)
 	p.traces.passed = func(goroutine int64, first bool, frame Frame) {
-		frame = code.refine([]Frame{frame}, nil)[0]
 		// If the host cannot be told, it is gone, and so is this process in a moment.
 		_ = c.reports.write(report{Trace: &passed{goroutine, first, frame}})
 	}

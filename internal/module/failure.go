@@ -24,7 +24,7 @@ type Failure struct {
 type Frame struct {
 	File     string `json:"file"`             // relative to the project, with slashes
 	Line     int    `json:"line,omitempty"`   // from 1
-	Column   int    `json:"column,omitempty"` // in bytes from 1; 0: somewhere in Function, which begins at Line
+	Column   int    `json:"column,omitempty"` // in bytes from 1; 0: not known: somewhere in Function, which begins at Line
 	Function string `json:"function,omitempty"`
 }
 

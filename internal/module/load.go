@@ -170,7 +170,7 @@ func (p *Program) call(ctx context.Context, agent *coma.Agent, result chan<- err
 		if value := recover(); value != nil {
 			err = p.panicked(value, p.traces.frames(id))
 		} else if !returned {
-			err = errStopped // runtime.Goexit: os.Exit has noted why
+			err = &Failure{Cause: "runtime.Goexit ended Run"} // or os.Exit did: it has said why
 		}
 		result <- err
 	}()
@@ -191,7 +191,7 @@ func (p *Program) panicked(value any, frames []Frame) *Failure {
 			frames = append([]Frame{at}, frames...)
 		}
 	}
-	return &Failure{Cause: text, Frames: p.code.refine(frames, value)}
+	return &Failure{Cause: text, Frames: frames}
 }
 
 // Stop ends interpreted code that ignores its context, as far as yaegi can: loops, channel operations and goroutines end
@@ -259,7 +259,7 @@ func (c *code) loadPanic(crash interp.Panic, traces *traces) Problem {
 	if at, message, ok := c.position(strings.TrimPrefix(text, "panic: ")); ok {
 		return c.problemAt(at, message)
 	}
-	for _, frame := range c.refine(traces.last(), crash.Value) {
+	for _, frame := range traces.last() {
 		return c.problemAt(frame, "while the package initialises: "+text)
 	}
 	return Problem{File: c.shownDir(), Message: "the interpreter cannot load this code: " + strings.TrimPrefix(text, "panic: ")}

@@ -28,9 +28,10 @@ type traces struct {
 }
 
 type trace struct {
-	frames []Frame
-	depth  int // runtime.gopanics on the stack when the last line came, as far as counted
-	above  int // interpreted functions that the panic has yet to leave
+	op     operation // that panicked
+	frames []Frame   // as yaegi tells them
+	depth  int       // runtime.gopanics on the stack when the last line came, as far as counted
+	above  int       // interpreted functions that the panic has yet to leave
 }
 
 const (
@@ -53,7 +54,7 @@ func (t *traces) Write(line []byte) (int, error) {
 	tr := t.traced[id]
 	first := tr == nil || depth <= tr.depth && tr.depth < maxFrames || depth < tr.depth
 	if first {
-		tr = &trace{above: functionsToLeave()}
+		tr = &trace{op: panicking(), above: functionsToLeave()}
 		t.remember(id, tr)
 	} else {
 		tr.above--
@@ -63,14 +64,14 @@ func (t *traces) Write(line []byte) (int, error) {
 		tr.frames = append(tr.frames, frame)
 	}
 	leaves := tr.above == 0 && id != t.run
-	frames := tr.frames
+	frames := t.code.refine(tr.frames, tr.op)
 	t.mu.Unlock()
 
 	if t.passed != nil {
-		t.passed(id, first, frame)
+		t.passed(id, first, frames[len(frames)-1])
 	}
 	if leaves && t.uncaught != nil && !recovers() {
-		t.uncaught(t.code.refine(frames, nil))
+		t.uncaught(frames)
 	}
 	return len(line), nil
 }
@@ -113,7 +114,7 @@ func (t *traces) frames(id int64) []Frame {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if tr := t.traced[id]; tr != nil {
-		return tr.frames
+		return t.code.refine(tr.frames, tr.op)
 	}
 	return nil
 }
@@ -125,7 +126,8 @@ func (t *traces) last() []Frame {
 	if len(t.order) == 0 {
 		return nil
 	}
-	return t.traced[t.order[len(t.order)-1]].frames
+	tr := t.traced[t.order[len(t.order)-1]]
+	return t.code.refine(tr.frames, tr.op)
 }
 
 // traceLine reads one line of a trace. It is false for what is not in the module's own files.
