@@ -1,5 +1,325 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
-func newBackend() *cobra.Command { return &cobra.Command{Use: "backend"} }
+	"github.com/spf13/cobra"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/daemon"
+	"github.com/concurrent-modular-agent/coma/internal/folders"
+)
+
+func newBackend() *cobra.Command {
+	cmd := parent(&cobra.Command{
+		Use:   "backend",
+		Short: "Run the services behind agents in the background",
+		Long: `The backend is the services behind agents: message broker, mailboxes, memory and their API.
+"coma run" brings its own if none runs. One in the background lets several runs share it, and
+goes on when they end.
+
+It listens on this machine only (127.0.0.1). Any other --host needs two secrets in the environment:
+COMA_PASSWORD, which MQTT clients give (user: coma), and COMA_TOKEN, which the API asks for. There
+is no TLS: on a network that others use, put a proxy or a tunnel before it.`,
+		Example: `  coma backend start
+  coma backend status
+  coma backend logs -f
+  coma backend start --mqtt-port 1884 --api-port 8001`,
+	})
+	cmd.AddCommand(newBackendStart(), newBackendStop(), newBackendRestart(), newBackendStatus(), newBackendLogs())
+	return cmd
+}
+
+type backendOptions struct {
+	daemon.Config
+	foreground bool
+	announce   bool // this process was started by "backend start"
+}
+
+func (o *backendOptions) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&o.Host, "host", "", "address to listen on (default 127.0.0.1)")
+	flags.IntVar(&o.MQTTPort, "mqtt-port", 0, "port of the MQTT broker (default 1883)")
+	flags.IntVar(&o.APIPort, "api-port", 0, "port of the API (default 8000)")
+}
+
+func newBackendStart() *cobra.Command {
+	var opt backendOptions
+	cmd := &cobra.Command{
+		Use:   "start",
+		Short: "Start the backend",
+		Long: `Start starts the backend in the background and returns when it answers, or with the reason why it
+does not. One runs already: says so and is content.`,
+		Example: `  coma backend start
+  COMA_PASSWORD=… COMA_TOKEN=… coma backend start --host 0.0.0.0
+  coma backend start --foreground      for systemd and the like`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if opt.foreground {
+				return serveBackend(cmd.Context(), opt)
+			}
+			return startBackend(cmd.Context(), cmd.OutOrStdout(), opt.Config)
+		},
+	}
+	opt.flags(cmd)
+	cmd.Flags().BoolVar(&opt.foreground, "foreground", false, "run it in this process, with its log on standard error")
+	cmd.Flags().BoolVar(&opt.announce, "announce", false, "")
+	cmd.Flags().MarkHidden("announce")
+	return cmd
+}
+
+func newBackendStop() *cobra.Command {
+	return &cobra.Command{
+		Use:   "stop",
+		Short: "Stop the backend",
+		Long: `Stop ends the backend in the background and returns when it has gone. Agents that use it wait for the
+next one. None runs: says so and is content.`,
+		Example: `  coma backend stop`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dirs, err := folders.FromEnv()
+			if err != nil {
+				return err
+			}
+			return stopBackend(cmd.Context(), cmd.OutOrStdout(), dirs)
+		},
+	}
+}
+
+func newBackendRestart() *cobra.Command {
+	var opt backendOptions
+	cmd := &cobra.Command{
+		Use:   "restart",
+		Short: "Stop the backend and start it again",
+		Long: `Restart stops the backend and starts it again, with the host and the ports that it had unless others
+are given. Agents that use it go on, with no message lost. Secrets are read from the environment anew.`,
+		Example: `  coma backend restart
+  coma backend restart --mqtt-port 1884`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dirs, err := folders.FromEnv()
+			if err != nil {
+				return err
+			}
+			config, err := daemon.LoadConfig(dirs)
+			if err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("host") {
+				config.Host = opt.Host
+			}
+			if cmd.Flags().Changed("mqtt-port") {
+				config.MQTTPort = opt.MQTTPort
+			}
+			if cmd.Flags().Changed("api-port") {
+				config.APIPort = opt.APIPort
+			}
+			if err := config.Check(daemon.SecretsFromEnv()); err != nil {
+				return usageError{err} // before anything is stopped
+			}
+			if err := stopBackend(cmd.Context(), cmd.OutOrStdout(), dirs); err != nil {
+				return err
+			}
+			return startBackend(cmd.Context(), cmd.OutOrStdout(), config)
+		},
+	}
+	opt.flags(cmd)
+	return cmd
+}
+
+// startBackend starts the daemon: this program again, in the background.
+func startBackend(ctx context.Context, out io.Writer, config daemon.Config) error {
+	if err := config.Check(daemon.SecretsFromEnv()); err != nil {
+		return usageError{err}
+	}
+	dirs, err := folders.FromEnv()
+	if err != nil {
+		return err
+	}
+	found, ok, pid := daemon.Find(ctx, dirs)
+	switch {
+	case ok:
+		defer found.Close()
+		fmt.Fprintf(out, "the backend runs already (%s)\n", described(found.Status))
+		return nil
+	case pid != 0:
+		return fmt.Errorf("start backend: process %d is one already, and does not answer here (another XDG_RUNTIME_DIR?)", pid)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("start backend: find this program: %w", err)
+	}
+	status, err := daemon.Start(ctx, dirs, []string{
+		self, "backend", "start", "--foreground", "--announce", "--host", config.Host,
+		"--mqtt-port", fmt.Sprint(config.MQTTPort), "--api-port", fmt.Sprint(config.APIPort),
+	})
+	if errors.Is(err, api.ErrInvalid) {
+		return usageError{err}
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "the backend runs (%s)\n", described(status))
+	return nil
+}
+
+func described(s api.Status) string { return fmt.Sprintf("pid %d, %s, %s", s.PID, s.Broker, s.API) }
+
+func stopBackend(ctx context.Context, out io.Writer, dirs folders.Folders) error {
+	pid, err := daemon.Stop(ctx, dirs)
+	if errors.Is(err, daemon.ErrNotRunning) {
+		fmt.Fprintln(out, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "the backend has stopped (pid %d)\n", pid)
+	return nil
+}
+
+// serveBackend is the daemon's process.
+func serveBackend(ctx context.Context, opt backendOptions) error {
+	dirs, err := folders.FromEnv()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
+	service := daemon.Service{
+		Folders: dirs, Config: opt.Config, Secrets: daemon.SecretsFromEnv(), Version: version(),
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Ready: func(s api.Status) error {
+			fmt.Printf("the backend runs (%s)\n", described(s))
+			return nil
+		},
+	}
+	if !opt.announce {
+		err := service.Run(ctx)
+		if errors.Is(err, api.ErrInvalid) {
+			return usageError{err}
+		}
+		return err
+	}
+	log, err := daemon.OpenLog(daemon.LogPath(dirs))
+	if err != nil {
+		daemon.Excuse(os.Stdout, err)
+		return err
+	}
+	service.Log = slog.New(slog.NewTextHandler(log, nil))
+	service.Ready = daemon.Announce(os.Stdout)
+	err = service.Run(ctx)
+	if err != nil {
+		service.Log.Error("ended", slog.Any("error", err))
+		daemon.Excuse(os.Stdout, err)
+		err = silentError{err}
+	}
+	return errors.Join(err, log.Close())
+}
+
+func newBackendStatus() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the backends that run",
+		Long: `Status shows the backend in the background and those that are part of a "coma run".
+The exit code is 1 if none runs.`,
+		Example: `  coma backend status
+  coma backend status --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return backendStatus(cmd.Context(), cmd.OutOrStdout(), asJSON)
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func backendStatus(ctx context.Context, out io.Writer, asJSON bool) error {
+	dirs, err := folders.FromEnv()
+	if err != nil {
+		return err
+	}
+	found, err := backend.Running(ctx, dirs)
+	if err != nil {
+		return err
+	}
+	all := []api.Status{}
+	for _, f := range found {
+		all = append(all, f.Status)
+		f.Close()
+	}
+	switch {
+	case asJSON:
+		err = printJSON(out, all)
+	case len(all) > 0:
+		t := newTable(out, "BACKEND", "PID", "VERSION", "UP", "AGENTS", "MQTT CLIENTS", "BROKER", "API")
+		for _, s := range all {
+			kind := "coma run"
+			if s.Daemon {
+				kind = "background"
+			}
+			t.row(kind, s.PID, s.Version, rough(time.Since(s.Started)), s.Agents, s.Clients, s.Broker, s.API)
+		}
+		err = t.flush()
+		for _, s := range all {
+			for _, problem := range s.Problems {
+				fmt.Fprintf(out, "problem (pid %d): %s\n", s.PID, printable(problem))
+			}
+		}
+	default:
+		fmt.Fprintln(out, `no backend runs: "coma backend start" starts one`)
+	}
+	if err == nil && len(all) == 0 {
+		err = silentError{daemon.ErrNotRunning}
+	}
+	return err
+}
+
+func newBackendLogs() *cobra.Command {
+	var lines int
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "logs",
+		Short: "Show the background backend's log",
+		Long: `Logs prints the log of the backend in the background: what went wrong without anybody having asked.
+It is kept to about 10 MiB, with one older file (backend.log.1) beside it.`,
+		Example: `  coma backend logs -n 20
+  coma backend logs -f`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dirs, err := folders.FromEnv()
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return daemon.Tail(ctx, cmd.OutOrStdout(), daemon.LogPath(dirs), lines, follow)
+		},
+	}
+	cmd.Flags().IntVarP(&lines, "lines", "n", -1, "show the last so many lines only")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on showing what is added, until Ctrl-C")
+	return cmd
+}
+
+func jsonFlag(cmd *cobra.Command, value *bool) {
+	cmd.Flags().BoolVar(value, "json", false, "print JSON, for programs")
+}
+
+func printJSON(out io.Writer, value any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/concurrent-modular-agent/coma/internal/nearest"
 )
 
 // execute runs a command line and returns the exit code.
@@ -21,8 +23,16 @@ func execute(args []string) int {
 	return exitCode(err)
 }
 
+// Groups of commands, as "coma --help" shows them.
+const (
+	groupAgents  = "agents"
+	groupTalk    = "talk"
+	groupBackend = "backend"
+	groupOther   = "other"
+)
+
 func newRoot() *cobra.Command {
-	root := &cobra.Command{
+	root := parent(&cobra.Command{
 		Use:   "coma",
 		Short: "Agents made of concurrent modules, edited while they live",
 		Long: `coma runs agents that are made of many small modules. The modules run at the same time,
@@ -33,20 +43,50 @@ talk by messages and share one memory, and each can be edited while the agent li
   coma ps                  what runs`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	})
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w (see %s --help)", err, cmd.CommandPath())
 	})
-	root.AddCommand(
-		newRun(),
-		newBackend(),
-		newVersion(),
-		&cobra.Command{Use: "exit-codes", Short: "What coma's exit codes mean", Long: exitCodesHelp},
+	root.AddGroup(
+		&cobra.Group{ID: groupAgents, Title: "Agents:"},
+		&cobra.Group{ID: groupTalk, Title: "Messages and memory:"},
+		&cobra.Group{ID: groupBackend, Title: "Backend:"},
+		&cobra.Group{ID: groupOther, Title: "Other:"},
 	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, cmd := range commands {
+			cmd.GroupID = group
+			root.AddCommand(cmd)
+		}
+	}
+	add(groupAgents, newNew(), newCheck(), newRun(), newPs())
+	add(groupTalk, newSend(), newListen(), newMessages(), newMemory())
+	add(groupBackend, newBackend(), newDoctor())
+	add(groupOther, newVersion())
+	root.AddCommand(&cobra.Command{Use: "exit-codes", Short: "What coma's exit codes mean", Long: exitCodesHelp})
+	root.SetHelpCommandGroupID(groupOther)
+	root.SetCompletionCommandGroupID(groupOther)
+	root.InitDefaultCompletionCmd()
 	asUsageErrors(root)
 	return root
+}
+
+// parent makes cmd one that only has commands below it: alone it shows its help.
+func parent(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		var known []string
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				known = append(known, sub.Name())
+			}
+		}
+		return fmt.Errorf("%s has no command %q%s", cmd.CommandPath(), args[0], nearest.Hint(args[0], known))
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
 }
 
 // asUsageErrors makes wrong arguments and unknown commands exit with the code for usage.
