@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
@@ -23,7 +24,8 @@ import (
 type agent struct {
 	backend *Backend
 	name    string
-	dir     string // of mailboxes and kept values
+	dir     string         // of mailboxes and kept values
+	opened  api.Attachment // with which the mailboxes were opened: Durable and Limit
 	boxes   *mailbox.Store
 	kept    *keeper
 	unlock  func() error
@@ -37,11 +39,22 @@ type agent struct {
 
 	opening sync.Mutex // held while the memory is opened
 	store   *memory.Store
+	closed  bool // under opening
 }
 
 // stateDir returns the folder of an agent's mailboxes.
 func (b *Backend) stateDir(name string) string {
-	return filepath.Join(b.opt.Folders.State, "agents", url.PathEscape(name))
+	return filepath.Join(b.opt.Folders.State, "agents", fileName(name))
+}
+
+// fileName escapes a checked name as far as it must be to name a file: as in a URL's path, but with letters of all
+// languages left alone, lest a long name becomes too long.
+func fileName(name string) string {
+	name = strings.ReplaceAll(name, "%", "%25")
+	if strings.HasPrefix(name, ".") {
+		name = "%2E" + name[1:] // not "..", and not a hidden file
+	}
+	return name
 }
 
 // use returns the agent of that name for a while; whoever uses it calls done. Without create, an agent that nobody runs or
@@ -99,7 +112,7 @@ func (b *Backend) openAgent(name, dir string, as *api.Attachment) (*agent, error
 			slog.String("damage", recovery.Damage.Error()), slog.String("kept", recovery.Kept))
 	}
 	return &agent{
-		backend: b, name: name, dir: dir, boxes: boxes, kept: openKeeper(filepath.Join(dir, "kept")), unlock: unlock,
+		backend: b, name: name, dir: dir, opened: *as, boxes: boxes, kept: openKeeper(filepath.Join(dir, "kept")), unlock: unlock,
 		states: map[string]api.ModuleState{}, seats: map[string]*seat{}, topics: map[string]topics{},
 	}, nil
 }
@@ -151,13 +164,14 @@ func (a *agent) close() error {
 	for module := range a.topics {
 		a.unsubscribeAll(module)
 	}
-	a.mu.Unlock()
 	for _, s := range seats {
-		s.stopTimer()
+		s.end()
 	}
+	a.mu.Unlock()
 	err := a.boxes.Close()
 	a.opening.Lock()
 	defer a.opening.Unlock()
+	a.closed = true
 	if a.store != nil {
 		err = errors.Join(err, a.store.Close())
 		a.store = nil
@@ -169,6 +183,9 @@ func (a *agent) close() error {
 func (a *agent) memory() (*memory.Store, error) {
 	a.opening.Lock()
 	defer a.opening.Unlock()
+	if a.closed {
+		return nil, fmt.Errorf("memory of agent %s: %w", a.name, api.ErrClosed)
+	}
 	if a.store != nil {
 		return a.store, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -53,6 +54,7 @@ type Backend struct {
 	server *link.Server // nil offline
 	listen *sockets     // nil offline
 	socket string
+	unlock func() error // of the daemon's place; nil for others
 
 	life context.Context // ends at Close
 	stop context.CancelFunc
@@ -85,6 +87,11 @@ func Open(opt Options) (*Backend, error) {
 func (b *Backend) serve() (err error) {
 	if err := b.checkExposure(); err != nil {
 		return err
+	}
+	if b.opt.Daemon {
+		if b.unlock, err = lockFile(filepath.Join(b.opt.Folders.Runtime, "backend.lock")); err != nil {
+			return fmt.Errorf("start backend: %w", err)
+		}
 	}
 	if b.opt.Token == "" {
 		if b.opt.Token, err = loadToken(b.opt.Folders.State); err != nil {
@@ -130,6 +137,9 @@ func (b *Backend) Close() error {
 	b.mu.Unlock()
 	for _, a := range agents {
 		errs = append(errs, a.close())
+	}
+	if b.unlock != nil {
+		errs = append(errs, b.unlock())
 	}
 	return errors.Join(errs...)
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
@@ -53,7 +54,7 @@ func openBroker(b *Backend) (*broker, error) {
 		SysTopicResendInterval: 60,
 	})
 	k.mirrorer = k.server.NewClient(nil, "local", mirrorID, true)
-	err = k.server.AddHook(&hook{broker: k}, nil)
+	err = k.server.AddHook(&hook{broker: k, waiting: map[string]waiting{}}, nil)
 	if err == nil {
 		err = k.server.AddListener(listeners.NewNet("tcp", listener))
 	}
@@ -75,13 +76,24 @@ func (k *broker) clients() int {
 	return int(atomic.LoadInt64(&k.server.Info.ClientsConnected))
 }
 
-// hears reports whether an MQTT client or a module subscribes to topic.
-func (k *broker) hears(topic string) bool {
-	if k == nil || k.audience() == 0 {
+// serves reports whether an MQTT client stands for the module of that message topic: subscribes to it by name. One that
+// listens to everything does not.
+func (k *broker) serves(topic string) bool {
+	if k == nil || atomic.LoadInt64(&k.server.Info.Subscriptions) == 0 {
 		return false
 	}
 	subscribers := k.server.Topics.Subscribers(topic)
-	return len(subscribers.Subscriptions)+len(subscribers.Shared) > 0
+	for _, s := range subscribers.Subscriptions {
+		if _, named := s.Identifiers[topic]; named || s.Filter == topic {
+			return true
+		}
+	}
+	for filter := range subscribers.Shared {
+		if strings.HasSuffix(filter, "/"+topic) {
+			return true
+		}
+	}
+	return false
 }
 
 func (k *broker) audience() int64 {
@@ -115,7 +127,9 @@ const (
 
 // send hands a message to a module that is an MQTT client of its own.
 func (k *broker) send(agent, module string, m api.Message) error {
-	m.Time = time.Now()
+	if m.ID == "" {
+		m.ID = api.NewID()
+	}
 	k.mirror(agent, module, m)
 	return nil
 }
@@ -124,20 +138,54 @@ func (k *broker) publish(p api.Publication) error {
 	if k == nil {
 		return nil // offline: nobody could hear it
 	}
-	if !mqtt.IsValidFilter(p.Topic, true) || strings.ContainsAny(p.Topic, "+#\x00") || strings.HasPrefix(p.Topic, "$") {
-		return fmt.Errorf("publish to %q: %w: not an MQTT topic (no +, no #, no $ in front)", p.Topic, api.ErrInvalid)
-	}
 	if err := k.server.Publish(p.Topic, p.Payload, p.Retain, p.QoS); err != nil {
 		return fmt.Errorf("publish to %s: %w", p.Topic, err)
 	}
 	return nil
 }
 
+// maxTopicBytes is MQTT's bound (3.1.1, section 1.5.3).
+const maxTopicBytes = 65535
+
+// checkPublication checks what a module wants to publish.
+func checkPublication(p api.Publication) error {
+	switch {
+	case p.Topic == "" || len(p.Topic) > maxTopicBytes || strings.ContainsAny(p.Topic, "+#\x00") ||
+		strings.HasPrefix(p.Topic, "$") || !utf8.ValidString(p.Topic):
+		return fmt.Errorf("publish to %q: %w: not an MQTT topic (no +, no #, no $ in front)", p.Topic, api.ErrInvalid)
+	case strings.HasPrefix(p.Topic, stateTopics):
+		return fmt.Errorf("publish to %q: %w: coma itself tells the state of modules there", p.Topic, api.ErrInvalid)
+	case p.QoS > 2:
+		return fmt.Errorf("publish to %q: %w: QoS %d (want 0, 1 or 2)", p.Topic, api.ErrInvalid, p.QoS)
+	}
+	return nil
+}
+
 func checkPattern(pattern string) error {
-	if !mqtt.IsValidFilter(pattern, false) || strings.HasPrefix(pattern, "$share") || strings.Contains(pattern, "\x00") {
+	bad := pattern == "" || len(pattern) > maxTopicBytes || strings.HasPrefix(pattern, "$share") ||
+		strings.Contains(pattern, "\x00") || !utf8.ValidString(pattern)
+	levels := strings.Split(pattern, "/")
+	for i, level := range levels {
+		bad = bad || strings.Contains(level, "+") && level != "+" ||
+			strings.Contains(level, "#") && (level != "#" || i < len(levels)-1)
+	}
+	if bad {
 		return fmt.Errorf("subscribe to %q: %w: not an MQTT pattern (+ stands for one level, # for all below, at the end)", pattern, api.ErrInvalid)
 	}
 	return nil
+}
+
+// stateTopics begins the topics of modules' states.
+const stateTopics = "coma/agents/"
+
+// addressee tells whose message topic it is.
+func addressee(topic string) (agent, module string, ok bool) {
+	rest, ok := strings.CutPrefix(topic, "concurrent_modular_agent/message/")
+	if !ok {
+		return "", "", false
+	}
+	agent, module, ok = strings.Cut(rest, "/")
+	return agent, module, ok && agent != "" && module != "" && !strings.Contains(module, "/")
 }
 
 // subscribe calls handle for what is published on topics that match pattern, in the publisher's goroutine.
@@ -178,14 +226,13 @@ func (k *broker) listen(ctx context.Context, pattern string, heard func(api.Hear
 	var missed atomic.Int64
 	id, err := k.subscribe(pattern, func(pk packets.Packet) {
 		h := api.Heard{
-			Topic: pk.TopicName, Payload: bytes.Clone(pk.Payload), From: publisher(pk), Time: time.Now(),
-			Retain: pk.FixedHeader.Retain, Missed: int(missed.Load()),
+			Topic: strings.Clone(pk.TopicName), Payload: bytes.Clone(pk.Payload), From: publisher(pk), Time: time.Now(),
+			Retain: pk.FixedHeader.Retain, Missed: int(missed.Swap(0)),
 		}
 		select {
 		case queue <- h:
-			missed.Add(-int64(h.Missed))
 		default:
-			missed.Add(1)
+			missed.Add(int64(h.Missed) + 1)
 		}
 	})
 	if err != nil {
@@ -226,72 +273,112 @@ const mirrorID = "coma-mirror"
 type hook struct {
 	mqtt.HookBase
 	broker *broker
+
+	mu      sync.Mutex
+	waiting map[string]waiting // messages of MQTT clients that are being accepted, by client ID
+}
+
+// waiting is a message that is being accepted, which takes as long as the mailbox is full.
+type waiting struct {
+	client *mqtt.Client
+	cancel context.CancelFunc
 }
 
 func (h *hook) ID() string { return "coma" }
 
 func (h *hook) Provides(method byte) bool {
 	switch method {
-	case mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnPublishDropped, mqtt.OnQosDropped:
+	case mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnWillSent, mqtt.OnPublishDropped, mqtt.OnQosDropped:
 		return true
 	}
 	return false
 }
 
-// OnConnectAuthenticate lets in everybody, or those who know the password.
-func (h *hook) OnConnectAuthenticate(_ *mqtt.Client, pk packets.Packet) bool {
+// OnConnectAuthenticate lets in everybody, or those who know the password. A last will has no check of its own, so one
+// that would write what clients may not write is refused here.
+func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 	opt := &h.broker.backend.opt
-	if opt.Password == "" {
-		return true
-	}
 	user := opt.User
 	if user == "" {
 		user = defaultUser
 	}
-	return subtle.ConstantTimeCompare(pk.Connect.Username, []byte(user))&
-		subtle.ConstantTimeCompare(pk.Connect.Password, []byte(opt.Password)) == 1
+	if opt.Password != "" && subtle.ConstantTimeCompare(pk.Connect.Username, []byte(user))&
+		subtle.ConstantTimeCompare(pk.Connect.Password, []byte(opt.Password)) != 1 {
+		return false
+	}
+	if pk.Connect.WillFlag && strings.HasPrefix(pk.Connect.WillTopic, stateTopics) {
+		return false
+	}
+	// A client that connects anew sends again what was not acknowledged: what its lost connection still waits for would
+	// arrive twice.
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if old, ok := h.waiting[cl.ID]; ok && old.client != cl {
+		old.cancel()
+	}
+	return true
 }
 
 // OnACLCheck keeps the state of modules from being written from outside.
 func (h *hook) OnACLCheck(_ *mqtt.Client, topic string, write bool) bool {
-	return !write || !strings.HasPrefix(topic, "coma/agents/")
+	return !write || !strings.HasPrefix(topic, stateTopics)
 }
 
-// OnPublish puts a message for a module into its mailbox before the sender's broker acknowledges it. Where the mailbox
-// is full, the sender's connection waits.
+// OnPublish puts a message for a module into its mailbox before the broker acknowledges it. Where the mailbox is full,
+// the sender's connection waits.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if cl == h.broker.mirrorer {
 		return pk, nil // it comes from a mailbox
 	}
-	rest, ok := strings.CutPrefix(pk.TopicName, "concurrent_modular_agent/message/")
-	if !ok {
-		return pk, nil
+	if err := h.accept(cl, pk); err != nil {
+		h.broker.backend.log.Error("message over MQTT was not accepted",
+			slog.String("topic", pk.TopicName), slog.String("client", cl.ID), slog.Any("error", err))
+		return pk, packets.ErrRejectPacket // not acknowledged: the client sends it again
 	}
-	name, module, ok := strings.Cut(rest, "/")
-	if !ok || strings.Contains(module, "/") {
-		return pk, nil
+	return pk, nil
+}
+
+// OnWillSent does the same for a last will.
+func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
+	if err := h.accept(cl, pk); err != nil {
+		h.broker.backend.log.Error("last will over MQTT was not accepted",
+			slog.String("topic", pk.TopicName), slog.String("client", cl.ID), slog.Any("error", err))
+	}
+}
+
+// accept puts what is published on a module's message topic into its mailbox.
+func (h *hook) accept(cl *mqtt.Client, pk packets.Packet) error {
+	name, module, ok := addressee(pk.TopicName)
+	if !ok {
+		return nil
 	}
 	b := h.broker.backend
 	a, err := b.use(name, nil)
 	if err != nil {
-		return pk, nil // not an agent of ours; others may subscribe to it
+		return nil // not an agent of ours; others may subscribe to it
 	}
 	defer a.done()
 	box, ok := a.boxes.Lookup(module)
 	if !ok {
-		if !h.broker.hears(pk.TopicName) {
+		if !h.broker.serves(pk.TopicName) {
 			b.log.Warn("message over MQTT for a module that is not there", slog.String("topic", pk.TopicName), slog.String("client", cl.ID))
 		}
-		return pk, nil
+		return nil
 	}
-	_, err = box.Put(b.life, api.Message{
-		ID: api.NewID(), From: "mqtt:" + cl.ID, To: name + "/" + module, Time: time.Now(), Text: string(pk.Payload),
+	ctx, cancel := context.WithCancel(b.life)
+	defer cancel()
+	h.mu.Lock()
+	h.waiting[cl.ID] = waiting{cl, cancel}
+	h.mu.Unlock()
+	_, err = box.Put(ctx, api.Message{
+		ID: api.NewID(), From: publisher(pk), To: name + "/" + module, Time: time.Now(), Text: string(pk.Payload),
 	})
-	if err != nil {
-		b.log.Error("message over MQTT was not accepted", slog.String("topic", pk.TopicName), slog.String("client", cl.ID), slog.Any("error", err))
-		return pk, packets.ErrRejectPacket // not acknowledged: the client sends it again
+	h.mu.Lock()
+	if h.waiting[cl.ID].client == cl {
+		delete(h.waiting, cl.ID)
 	}
-	return pk, nil
+	h.mu.Unlock()
+	return err
 }
 
 // OnPublishDropped tells of publications that a slow client misses.
@@ -345,5 +432,8 @@ func listenTCP(host string, port, usual int, strict bool) (net.Listener, error) 
 	if err != nil && port == 0 && !strict {
 		listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
 	}
-	return listener, err
+	if err != nil {
+		return nil, fmt.Errorf("%w: choose another port, or let coma choose one", err)
+	}
+	return listener, nil
 }

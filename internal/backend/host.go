@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
@@ -27,6 +28,12 @@ func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) 
 	if other := a.host; other != nil {
 		a.mu.Unlock()
 		err := fmt.Errorf("agent %s is run already, by process %d (%s): %w", as.Agent, other.as.PID, other.as.Project, api.ErrInUse)
+		return nil, errors.Join(err, a.done())
+	}
+	if a.opened.Durable != as.Durable || a.opened.Limit != as.Limit {
+		a.mu.Unlock()
+		err := fmt.Errorf("agent %s: %w with other settings (durable %t, limit %d), by modules of an earlier run or a tool: try again in a moment",
+			as.Agent, api.ErrInUse, a.opened.Durable, a.opened.Limit)
 		return nil, errors.Join(err, a.done())
 	}
 	a.host = h
@@ -57,7 +64,7 @@ func (h *host) Endpoint() api.Endpoint { return h.agent.backend.endpoint() }
 
 // Open implements api.Host.
 func (h *host) Open(_ context.Context, id api.Identity) (api.Session, error) {
-	return h.agent.backend.seat(id, false, 0, 0)
+	return h.agent.backend.seat(id, nil, false, 0, 0)
 }
 
 // Report implements api.Host.
@@ -75,20 +82,43 @@ func (h *host) Report(_ context.Context, state api.ModuleState) error {
 	return a.backend.broker.publish(api.Publication{Topic: api.StateTopic(a.name, state.Module), Payload: text, Retain: true})
 }
 
+// goodbye bounds how long Ended waits for the last words of a process that has ended.
+const goodbye = time.Second
+
 // Ended implements api.Host.
-func (h *host) Ended(_ context.Context, id api.Identity, outcome api.Outcome) error {
-	a := h.agent
-	a.mu.Lock()
-	s := a.seats[id.Module]
-	a.mu.Unlock()
-	if s == nil || s.id.Generation != id.Generation {
+func (h *host) Ended(ctx context.Context, id api.Identity, outcome api.Outcome) error {
+	s := h.agent.seat(id)
+	if s == nil {
 		return nil
+	}
+	if s.gone != nil {
+		// What the process has said last may still be on its way: which message it has finished with, and which it died of.
+		late := time.NewTimer(goodbye)
+		defer late.Stop()
+		select {
+		case <-s.gone:
+		case <-late.C:
+		case <-ctx.Done():
+		}
+		if s = h.agent.seat(id); s == nil {
+			return nil
+		}
 	}
 	if outcome == api.Finished {
 		// It has ended well but could not say so itself, nor what it had finished with: that comes again.
 		outcome = api.Stopped
 	}
 	return s.Close(outcome)
+}
+
+// seat returns the seat of that generation, or nil.
+func (a *agent) seat(id api.Identity) *seat {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.seats[id.Module]; s != nil && s.id.Generation == id.Generation {
+		return s
+	}
+	return nil
 }
 
 // Remove implements api.Host.
@@ -103,7 +133,10 @@ func (h *host) Remove(_ context.Context, module string) error {
 	if s != nil {
 		errs = append(errs, s.Close(api.Stopped))
 	}
-	errs = append(errs, a.boxes.Remove(module), a.kept.remove(module),
+	if err := a.boxes.Remove(module); !errors.Is(err, api.ErrNotFound) {
+		errs = append(errs, err)
+	}
+	errs = append(errs, a.kept.remove(module),
 		a.backend.broker.publish(api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))
 	return errors.Join(errs...)
 }

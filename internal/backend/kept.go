@@ -1,11 +1,11 @@
 package backend
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -26,7 +26,7 @@ func openKeeper(dir string) *keeper {
 }
 
 func (k *keeper) path(module string) string {
-	return filepath.Join(k.dir, url.PathEscape(module)+".json")
+	return filepath.Join(k.dir, fileName(module)+".json")
 }
 
 // read returns a module's values; it is called with mu held.
@@ -57,7 +57,7 @@ func (k *keeper) get(module, key string) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	value, ok := values[key]
-	return value, ok, nil
+	return bytes.Clone(value), ok, nil
 }
 
 // set stores a value, nil to remove it, and returns when the file has it.
@@ -75,7 +75,7 @@ func (k *keeper) set(module, key string, value []byte) error {
 	case !had && len(values) >= api.MaxKeepKeys:
 		return fmt.Errorf("keep %q: %w: a module keeps at most %d values", key, api.ErrTooLarge, api.MaxKeepKeys)
 	default:
-		values[key] = value
+		values[key] = bytes.Clone(value)
 	}
 	data, err := json.Marshal(values)
 	if err == nil {

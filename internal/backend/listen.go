@@ -29,12 +29,13 @@ type sockets struct {
 }
 
 func openSockets(b *Backend) (*sockets, error) {
-	socket := filepath.Join(b.opt.Folders.Runtime, fmt.Sprintf("%d.sock", os.Getpid()))
+	socket := filepath.Join(b.opt.Folders.Runtime, fmt.Sprintf("%d-%s.sock", os.Getpid(), rand.Text()[:8]))
 	if b.opt.Daemon {
-		socket = filepath.Join(b.opt.Folders.Runtime, "backend.sock")
-	}
-	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open API socket: %w", err)
+		socket = daemonSocket(b.opt.Folders)
+		// The lock says that it is a leftover.
+		if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("open API socket: %w", err)
+		}
 	}
 	local, err := listenUnix(socket)
 	if err != nil {

@@ -60,7 +60,9 @@ func Running(ctx context.Context, f folders.Folders) ([]Found, error) {
 			if ctx.Err() != nil {
 				return found, ctx.Err()
 			}
-			removeStale(path, socket)
+			if socket != daemonSocket(f) { // whose leftovers are the next daemon's to replace, while it holds the lock
+				removeStale(path, socket)
+			}
 			continue
 		}
 		status, err := client.Status(ctx)
@@ -82,6 +84,8 @@ func Running(ctx context.Context, f folders.Folders) ([]Found, error) {
 	return found, nil
 }
 
+func daemonSocket(f folders.Folders) string { return filepath.Join(f.Runtime, "backend.sock") }
+
 // Found is a backend that runs.
 type Found struct {
 	*link.Client
@@ -90,7 +94,7 @@ type Found struct {
 
 // Daemon connects to the user's daemon, if it runs.
 func Daemon(ctx context.Context, f folders.Folders) (Found, bool) {
-	client, err := dialRegistered(ctx, filepath.Join(f.Runtime, "backend.sock"))
+	client, err := dialRegistered(ctx, daemonSocket(f))
 	if err != nil {
 		return Found{}, false
 	}

@@ -28,19 +28,21 @@ type seat struct {
 	box    *mailbox.Box
 	reader *mailbox.Reader
 
-	receiving sync.Mutex // one Receive at a time
-	hand      uint64     // under receiving: the message in hand
-	received  bool       // under agent.mu: subscriptions of earlier generations have been dropped
-	closed    bool       // under agent.mu
-	absent    *time.Timer
+	receiving sync.Mutex    // one Receive at a time
+	hand      uint64        // under receiving: the message in hand
+	received  bool          // under agent.mu: subscriptions of earlier generations have been dropped
+	closed    bool          // under agent.mu
+	over      chan struct{} // closed with closed set
+	gone      chan struct{} // closed when the connection to the module is lost; nil in the host's own process
+	absent    *time.Timer   // under agent.mu: gives the seat up when the module does not come back
 }
 
 // Seat implements link.Local.
 func (b *Backend) Seat(_ context.Context, id api.Identity, resume bool, hand, done uint64) (link.Seat, error) {
-	return b.seat(id, resume, hand, done)
+	return b.seat(id, make(chan struct{}), resume, hand, done)
 }
 
-func (b *Backend) seat(id api.Identity, resume bool, hand, done uint64) (*seat, error) {
+func (b *Backend) seat(id api.Identity, gone chan struct{}, resume bool, hand, done uint64) (*seat, error) {
 	if err := project.CheckName(id.Module); err != nil {
 		return nil, fmt.Errorf("module: %w: %w", api.ErrInvalid, err)
 	}
@@ -48,7 +50,7 @@ func (b *Backend) seat(id api.Identity, resume bool, hand, done uint64) (*seat, 
 	if err != nil {
 		return nil, err
 	}
-	s := &seat{agent: a, id: id, name: id.Agent + "/" + id.Module, box: a.boxes.Box(id.Module)}
+	s := &seat{agent: a, id: id, name: id.Agent + "/" + id.Module, box: a.boxes.Box(id.Module), over: make(chan struct{}), gone: gone}
 	a.mu.Lock()
 	old := a.seats[id.Module]
 	if resume && old != nil && old.id.Generation > id.Generation {
@@ -75,8 +77,7 @@ func (b *Backend) seat(id api.Identity, resume bool, hand, done uint64) (*seat, 
 		}
 	}
 	if old != nil {
-		old.closed = true
-		old.stopTimer()
+		old.end()
 	}
 	a.mu.Unlock()
 	if old != nil {
@@ -88,20 +89,36 @@ func (b *Backend) seat(id api.Identity, resume bool, hand, done uint64) (*seat, 
 // Unseat implements link.Local.
 func (b *Backend) Unseat(lost link.Seat) {
 	s := lost.(*seat)
-	a := s.agent
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if s.closed || a.seats[s.id.Module] != s || a.host != nil {
-		return
+	s.agent.mu.Lock()
+	defer s.agent.mu.Unlock()
+	close(s.gone)
+	if !s.closed {
+		s.absent = time.AfterFunc(absence, s.giveUp)
 	}
-	s.absent = time.AfterFunc(absence, func() {
-		if err := s.Close(api.Stopped); err != nil {
-			b.log.Error("close session of a module that has gone", slog.String("module", s.name), slog.Any("error", err))
-		}
-	})
 }
 
-func (s *seat) stopTimer() {
+// giveUp closes the seat of a module that has not come back. While a host runs the agent, that one says what has become
+// of it.
+func (s *seat) giveUp() {
+	a := s.agent
+	a.mu.Lock()
+	run := a.host != nil && !s.closed
+	if run {
+		s.absent.Reset(absence)
+	}
+	a.mu.Unlock()
+	if run {
+		return
+	}
+	if err := s.Close(api.Stopped); err != nil {
+		a.backend.log.Error("close session of a module that has gone", slog.String("module", s.name), slog.Any("error", err))
+	}
+}
+
+// end notes that the seat is given up or taken over. It is called with agent.mu held, once.
+func (s *seat) end() {
+	s.closed = true
+	close(s.over)
 	if s.absent != nil {
 		s.absent.Stop()
 	}
@@ -138,7 +155,7 @@ func (b *Backend) deliver(ctx context.Context, from *agent, m api.Message, resen
 	if from == nil || name != from.name {
 		var err error
 		if to, err = b.use(name, nil); err != nil {
-			if b.broker.hears(api.MessageTopic(name, module)) {
+			if b.broker.serves(api.MessageTopic(name, module)) {
 				return b.broker.send(name, module, m)
 			}
 			return fmt.Errorf("send to %s: %w", m.To, err)
@@ -147,7 +164,7 @@ func (b *Backend) deliver(ctx context.Context, from *agent, m api.Message, resen
 	}
 	box, err := to.box(module)
 	if err != nil {
-		if b.broker.hears(api.MessageTopic(name, module)) {
+		if b.broker.serves(api.MessageTopic(name, module)) {
 			return b.broker.send(name, module, m)
 		}
 		return fmt.Errorf("send to %s: %w", m.To, err)
@@ -185,12 +202,35 @@ func (s *seat) Receive(ctx context.Context) (api.Message, error) {
 	return m, nil
 }
 
+// settling bounds how long settle waits: should the disk be full, a message may stay out of reach for long.
+const settling = time.Second
+
+// settle waits until all that has been accepted can be taken. Only the first message of a mailbox, or one in a great
+// many, is held up: until its number is on disk.
+func (s *seat) settle(ctx context.Context) error {
+	if s.box.Pending() == 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	err := s.reader.Wait(bounded)
+	if err != nil && bounded.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
 // TryReceive implements api.Session.
-func (s *seat) TryReceive(context.Context) (api.Message, bool, error) {
+func (s *seat) TryReceive(ctx context.Context) (api.Message, bool, error) {
 	s.receiving.Lock()
 	defer s.receiving.Unlock()
 	s.finish()
 	m, ok, err := s.reader.TryNext()
+	if !ok && err == nil {
+		if err = s.settle(ctx); err == nil {
+			m, ok, err = s.reader.TryNext()
+		}
+	}
 	if ok {
 		s.begin(m.Seq)
 	}
@@ -242,13 +282,27 @@ func (f feed) Asked() {
 	f.seat.receiving.Unlock()
 }
 
+// Settle and Done are as link.Feed says.
+func (f feed) Settle(ctx context.Context) error { return f.seat.settle(ctx) }
+func (f feed) Done() <-chan struct{}            { return f.seat.over }
+
 // Pending implements api.Session.
 func (s *seat) Pending(context.Context) (int, error) { return s.box.Pending(), nil }
 
-// Publish implements api.Session.
-func (s *seat) Publish(_ context.Context, p api.Publication) error {
+// Publish implements api.Session. What is published on a module's message topic is a message to it, with all that comes
+// with one: the sender's name, and waiting while the mailbox is full.
+func (s *seat) Publish(ctx context.Context, p api.Publication) error {
 	if len(p.Payload) > api.MaxMessageBytes {
 		return fmt.Errorf("publish to %s: %d bytes: %w: at most %d", p.Topic, len(p.Payload), api.ErrTooLarge, api.MaxMessageBytes)
+	}
+	if err := checkPublication(p); err != nil {
+		return err
+	}
+	if name, module, ok := addressee(p.Topic); ok && !p.Retain {
+		err := s.Send(ctx, api.Message{To: name + "/" + module, Text: string(p.Payload)})
+		if !errors.Is(err, api.ErrUnknown) && !errors.Is(err, api.ErrInvalid) {
+			return err
+		}
 	}
 	return s.agent.backend.broker.publish(p)
 }
@@ -306,13 +360,12 @@ func (s *seat) Close(outcome api.Outcome) error {
 		a.mu.Unlock()
 		return nil
 	}
-	s.closed = true
-	s.stopTimer()
 	if a.seats[s.id.Module] == s {
 		delete(a.seats, s.id.Module)
 	}
-	a.mu.Unlock()
 	s.reader.Close(outcome)
+	s.end()
+	a.mu.Unlock()
 	return a.done()
 }
 

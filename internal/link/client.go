@@ -2,8 +2,10 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/jsonrpc"
@@ -40,8 +42,9 @@ func (w *wire) connect(ctx context.Context) error {
 	up, err := w.establish(ctx, life, false)
 	if err != nil {
 		stop()
-		close(w.ended)
+		err = local(err)
 		w.end(err)
+		close(w.ended)
 		return err
 	}
 	go func() {
@@ -75,7 +78,7 @@ func (w *wire) establish(ctx, life context.Context, again bool) (*connection, er
 	if err := w.greet(ctx, c.peer, again); err != nil {
 		c.peer.Close()
 		<-c.done
-		return nil, local(err)
+		return nil, err
 	}
 	w.set(c.peer, nil)
 	return c, nil
@@ -97,31 +100,58 @@ func (w *wire) run(life context.Context, up *connection) error {
 		if w.once {
 			return fmt.Errorf("the host at %s has gone: %w", w.address, api.ErrClosed)
 		}
-		var pause backoff
-		for {
-			next, err := w.establish(life, life, true)
-			if err == nil {
-				up = next
-				if w.settled != nil {
-					w.settled()
-				}
-				break
-			}
-			if final(err) {
-				return err
-			}
-			if pause.wait(life) != nil {
-				return api.ErrClosed
-			}
+		next, err := w.again(life)
+		if err != nil {
+			return err
+		}
+		up = next
+		if w.settled != nil {
+			w.settled()
 		}
 	}
 }
 
-// final reports whether a host's refusal to be greeted is its last word, rather than a host that is away or starting.
+// again makes a new connection, however long the host is away.
+func (w *wire) again(life context.Context) (*connection, error) {
+	var pause backoff
+	var refused time.Time // since when the host says that another has our place
+	for {
+		up, err := w.establish(life, life, true)
+		if err == nil {
+			return up, nil
+		}
+		if final(err) {
+			return nil, local(err)
+		}
+		switch err := local(err); {
+		case !errors.Is(err, api.ErrInUse):
+			refused = time.Time{}
+		case refused.IsZero():
+			refused = time.Now() // it may be our own lost connection, which the host has not noticed yet
+		case time.Since(refused) > patience:
+			return nil, err
+		}
+		if pause.wait(life) != nil {
+			return nil, api.ErrClosed
+		}
+	}
+}
+
+// patience is how long a host may say that another has our place before it is believed.
+const patience = 3 * time.Second
+
+// final reports whether a host's refusal to be greeted is its last word, rather than that of a host that is away or
+// starting.
 func final(err error) bool {
-	code := api.Code(err)
-	return code == api.Code(api.ErrReplaced) || code == api.Code(api.ErrUnauthorized) ||
-		code == api.Code(api.ErrInvalid) || code == api.Code(api.ErrInUse)
+	var refusal *jsonrpc.Error
+	if errors.As(err, &refusal) {
+		switch refusal.Code {
+		case jsonrpc.CodeInvalidRequest, jsonrpc.CodeInvalidParams, jsonrpc.CodeMethodNotFound:
+			return true // a host of another version
+		}
+	}
+	err = local(err)
+	return errors.Is(err, api.ErrReplaced) || errors.Is(err, api.ErrUnauthorized) || errors.Is(err, api.ErrInvalid)
 }
 
 func (w *wire) end(err error) { w.set(nil, err) }
@@ -210,18 +240,15 @@ func (w *wire) notify(ctx context.Context, method string, params any) error {
 	}
 }
 
-// tell is notify for what greet says anyway on a new connection: without a connection it does nothing.
-func (w *wire) tell(method string, params any) error {
+// tell is notify for small things that a new connection is told anyway: it never waits, and where there is no connection
+// it does nothing.
+func (w *wire) tell(method string, params any) {
 	w.mu.Lock()
-	peer, err := w.peer, w.err
+	peer := w.peer
 	w.mu.Unlock()
-	if peer == nil {
-		return err
+	if peer != nil {
+		peer.NotifyNow(method, params) // fails only where the connection has just been lost
 	}
-	if err := peer.Notify(context.Background(), method, params); !jsonrpc.Lost(err) {
-		return err
-	}
-	return nil
 }
 
 func unknownMethod(method string) error {

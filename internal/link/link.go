@@ -152,8 +152,12 @@ func params[T any](raw json.RawMessage) (T, error) {
 		return value, nil
 	}
 	if err := json.Unmarshal(raw, &value); err != nil {
-		text := strings.TrimPrefix(err.Error(), "json: ")
-		return value, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "invalid params: " + text}
+		return value, invalidParams(err)
 	}
 	return value, nil
+}
+
+func invalidParams(err error) error {
+	text := strings.TrimPrefix(err.Error(), "json: ")
+	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "invalid params: " + text}
 }

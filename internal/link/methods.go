@@ -1,12 +1,11 @@
 package link
 
 import (
-	"encoding/base64"
-	"fmt"
-	"time"
-	"unicode/utf8"
+	"encoding/json"
+	"strconv"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/jsonrpc"
 )
 
 // Methods that a module calls, once "open" has seated it.
@@ -15,7 +14,7 @@ const (
 	methodClose       = "close"       // closeParams
 	methodSend        = "send"        // sendParams
 	methodNext        = "next"        // notification, nextParams: finished with all up to Ack, hand me the next
-	methodLater       = "later"       // notification: no longer waits for the next
+	methodLater       = "later"       // notification, nextParams: finished with all up to Ack, wants none at present
 	methodPoll        = "poll"        // nextParams: as next, answered when what is there has been pushed
 	methodPending     = "pending"     // → count
 	methodPublish     = "publish"     // api.Publication
@@ -31,7 +30,7 @@ const (
 // Methods that the host calls on a module or an attached host.
 const (
 	methodMessage       = "message"       // notification, wireMessage: the next message for the module
-	methodReplaced      = "replaced"      // notification: a newer generation has the seat
+	methodSeatEnded     = "ended"         // notification, jsonrpc.Error: the seat is gone, as to a newer generation
 	methodConsoleLog    = "console.log"   // notification, consoleParams
 	methodConsolePrint  = "console.print" // notification, consoleParams
 	methodConsoleInput  = "console.input" // consoleParams → text
@@ -93,6 +92,26 @@ type nextParams struct {
 	Ack uint64 `json:"ack,omitempty"` // all up to and including this seq are finished with
 }
 
+// AppendJSON implements jsonrpc.Appender.
+func (p nextParams) AppendJSON(b []byte) ([]byte, error) {
+	b = append(b, `{"ack":`...)
+	b = strconv.AppendUint(b, p.Ack, 10)
+	return append(b, '}'), nil
+}
+
+func (p *nextParams) parse(data []byte) error {
+	usual := jsonrpc.Scan(data, func(key, value []byte) (ok bool) {
+		var err error
+		p.Ack, err = strconv.ParseUint(string(value), 10, 64)
+		return err == nil && string(key) == "ack"
+	})
+	if usual {
+		return nil
+	}
+	*p = nextParams{}
+	return json.Unmarshal(data, p)
+}
+
 type sendParams struct {
 	wireMessage
 	Resent bool `json:"resent,omitempty"` // the connection was lost before the first attempt was answered
@@ -151,66 +170,4 @@ type memoryFile struct {
 	Agent   string `json:"agent"`
 	Path    string `json:"path"`
 	Replace bool   `json:"replace,omitempty"`
-}
-
-// wireMessage is a message as it crosses: text that is not UTF-8 goes as base64 in data.
-type wireMessage struct {
-	ID            string            `json:"id,omitempty"`
-	Seq           uint64            `json:"seq,omitempty"`
-	From          string            `json:"from,omitempty"`
-	To            string            `json:"to,omitempty"`
-	Topic         string            `json:"topic,omitempty"`
-	Time          int64             `json:"time,omitempty"` // nanoseconds since 1970
-	Text          string            `json:"text,omitempty"`
-	Data          string            `json:"data,omitempty"` // base64 (RFC 4648, padded), instead of text
-	ContentType   string            `json:"content_type,omitempty"`
-	Headers       map[string]string `json:"headers,omitempty"`
-	ReplyTo       string            `json:"reply_to,omitempty"`
-	CorrelationID string            `json:"correlation_id,omitempty"`
-	Deadline      int64             `json:"deadline,omitempty"` // nanoseconds since 1970
-	Deaths        int               `json:"deaths,omitempty"`
-}
-
-func toWire(m api.Message) wireMessage {
-	w := wireMessage{
-		ID: m.ID, Seq: m.Seq, From: m.From, To: m.To, Topic: m.Topic, Time: nanoseconds(m.Time),
-		ContentType: m.ContentType, Headers: m.Headers, ReplyTo: m.ReplyTo, CorrelationID: m.CorrelationID,
-		Deadline: nanoseconds(m.Deadline), Deaths: m.Deaths,
-	}
-	if utf8.ValidString(m.Text) {
-		w.Text = m.Text
-	} else {
-		w.Data = base64.StdEncoding.EncodeToString([]byte(m.Text))
-	}
-	return w
-}
-
-func (w *wireMessage) message() (api.Message, error) {
-	m := api.Message{
-		ID: w.ID, Seq: w.Seq, From: w.From, To: w.To, Topic: w.Topic, Time: instant(w.Time), Text: w.Text,
-		ContentType: w.ContentType, Headers: w.Headers, ReplyTo: w.ReplyTo, CorrelationID: w.CorrelationID,
-		Deadline: instant(w.Deadline), Deaths: w.Deaths,
-	}
-	if w.Data != "" {
-		data, err := base64.StdEncoding.DecodeString(w.Data)
-		if err != nil {
-			return api.Message{}, fmt.Errorf("message data: %w: %w", api.ErrInvalid, err)
-		}
-		m.Text = string(data)
-	}
-	return m, nil
-}
-
-func nanoseconds(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
-}
-
-func instant(nanoseconds int64) time.Time {
-	if nanoseconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, nanoseconds)
 }

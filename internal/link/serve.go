@@ -36,6 +36,9 @@ type Seat interface {
 type Feed interface {
 	Asked() // the module receives: the step before the first message
 	Wait(ctx context.Context) error
+	// Settle waits until TryNext can return all that has been accepted so far, which the disk may hold up for a moment.
+	Settle(ctx context.Context) error
+	Done() <-chan struct{} // closed when the seat is given up or taken over
 	TryNext() (api.Message, bool, error)
 	Begin(seq uint64)
 	Ack(seq uint64)
@@ -125,11 +128,14 @@ func (c *serving) Notify(method string, raw json.RawMessage) {
 	}
 	switch method {
 	case methodNext:
-		if p, err := params[nextParams](raw); err == nil {
+		var p nextParams
+		if p.parse(raw) == nil {
 			seat.next(p.Ack)
 		}
 	case methodLater:
-		seat.later()
+		if p, err := params[nextParams](raw); err == nil {
+			seat.later(p.Ack)
+		}
 	case methodLog:
 		if p, err := params[api.LogEntry](raw); err == nil {
 			seat.Log(context.Background(), p)

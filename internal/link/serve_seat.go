@@ -66,13 +66,14 @@ func (s *seated) halt() {
 	<-s.done
 }
 
-// push sends messages as they come, within the window, until the seat is given up or replaced.
+// push sends messages as they come, within the window, until the seat is given up or taken over.
 func (s *seated) push(ctx context.Context) {
 	defer close(s.done)
 	for {
 		if err := s.feed.Wait(ctx); err != nil {
-			if api.Code(err) == api.Code(api.ErrReplaced) {
-				s.peer.Notify(ctx, methodReplaced, nil) // a module that has gone needs no telling
+			if ctx.Err() == nil {
+				// A module that has gone needs no telling.
+				s.peer.Notify(ctx, methodSeatEnded, jsonrpc.Error{Code: api.Code(err), Message: err.Error()})
 			}
 			return
 		}
@@ -80,11 +81,15 @@ func (s *seated) push(ctx context.Context) {
 		full, err := s.fill(ctx)
 		s.mu.Unlock()
 		if err != nil {
+			if ctx.Err() != nil || jsonrpc.Lost(err) {
+				return
+			}
 			continue // Wait returns what it is
 		}
 		if full {
 			select {
 			case <-s.room:
+			case <-s.feed.Done():
 			case <-ctx.Done():
 				return
 			}
@@ -134,10 +139,12 @@ func (s *seated) begin(seq uint64) {
 	s.feed.Begin(seq)
 }
 
-// later notes that the module has given up waiting.
-func (s *seated) later() {
+// later notes that the module has finished with all up to seq and waits for nothing: not even what has been pushed in the
+// meantime is in its hand.
+func (s *seated) later(seq uint64) {
 	s.mu.Lock()
-	s.wants = false
+	s.ack(seq)
+	s.begin(0)
 	s.mu.Unlock()
 }
 
@@ -186,12 +193,21 @@ var seatMethods = map[string]seatMethod{
 	methodPoll: seatCall(func(ctx context.Context, s *seated, p nextParams) (any, error) {
 		s.feed.Asked()
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.ack(p.Ack)
+		s.mu.Unlock()
+		if err := s.feed.Settle(ctx); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		_, err := s.fill(ctx)
 		return nil, err
 	}),
-	methodSend: seatCall(func(ctx context.Context, s *seated, p sendParams) (any, error) {
+	methodSend: func(ctx context.Context, s *seated, raw json.RawMessage) (any, error) {
+		var p sendParams
+		if err := p.parse(raw); err != nil {
+			return nil, invalidParams(err)
+		}
 		m, err := p.message()
 		if err != nil {
 			return nil, err
@@ -200,7 +216,7 @@ var seatMethods = map[string]seatMethod{
 			return nil, s.Resend(ctx, m)
 		}
 		return nil, s.Send(ctx, m)
-	}),
+	},
 	methodPending: seatCall(func(ctx context.Context, s *seated, _ struct{}) (any, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,6 +28,7 @@ type Session struct {
 	wire *wire
 
 	receiving chan struct{} // a token: one Receive at a time
+	sending   chan struct{} // a token per Send under way
 	arrived   chan struct{} // capacity 1: the queue may have something, or the session has ended
 
 	mu     sync.Mutex
@@ -38,9 +40,13 @@ type Session struct {
 	closed error
 }
 
+// maxSending bounds the Sends under way; more wait here. It is well below what the host answers at the same time, so that
+// senders that wait for room in mailboxes never keep the host from hearing that room has been made.
+const maxSending = 256
+
 // Open seats a module at the host at address ("unix:///path" or "http://host:port").
 func Open(ctx context.Context, address, token string, id api.Identity) (*Session, error) {
-	s := &Session{id: id, topics: map[string]bool{}, receiving: make(chan struct{}, 1), arrived: make(chan struct{}, 1)}
+	s := &Session{id: id, topics: map[string]bool{}, receiving: make(chan struct{}, 1), sending: make(chan struct{}, maxSending), arrived: make(chan struct{}, 1)}
 	s.wire = &wire{address: address, token: token, handler: sessionHandler{s}, greet: s.greet, settled: s.settled}
 	if err := s.wire.connect(ctx); err != nil {
 		return nil, fmt.Errorf("open session of %s/%s: %w", id.Agent, id.Module, err)
@@ -64,21 +70,30 @@ func (s *Session) greet(ctx context.Context, peer *jsonrpc.Peer, again bool) err
 	topics := slices.Collect(maps.Keys(s.topics))
 	s.mu.Unlock()
 	for _, t := range topics {
-		if err := peer.Call(ctx, methodSubscribe, pattern{t}, nil); err != nil {
+		// A pattern that is refused is the affair of the Subscribe that is under way with it.
+		if err := peer.Call(ctx, methodSubscribe, pattern{t}, nil); jsonrpc.Lost(err) || ctx.Err() != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// settled tells a new connection what a Receive that waits has told the lost one.
+// settled tells the host what has changed while the connection was made: greet has told what was in hand before.
 func (s *Session) settled() {
 	s.mu.Lock()
-	waits, done := s.waits, s.done
-	s.mu.Unlock()
-	if waits {
-		s.wire.tell(methodNext, nextParams{Ack: done}) // fails only with the connection, and then comes again
+	defer s.mu.Unlock()
+	s.tell(s.waits || s.hand != 0)
+}
+
+// tell tells the host where the module stands: with next, that it has the message after done in hand or waits for it,
+// else that it has nothing and wants nothing. It is called with mu held, so that the host hears it in order. Where there
+// is no connection, greet and settled tell the next one.
+func (s *Session) tell(next bool) {
+	method := methodLater
+	if next {
+		method = methodNext
 	}
+	s.wire.tell(method, nextParams{Ack: s.done})
 }
 
 // sessionHandler is what the host calls on a module.
@@ -92,7 +107,7 @@ func (h sessionHandler) Notify(method string, raw json.RawMessage) {
 	switch method {
 	case methodMessage:
 		var w wireMessage
-		err := json.Unmarshal(raw, &w)
+		err := w.parse(raw)
 		var m api.Message
 		if err == nil {
 			m, err = w.message()
@@ -102,8 +117,12 @@ func (h sessionHandler) Notify(method string, raw json.RawMessage) {
 			return
 		}
 		h.s.push(m)
-	case methodReplaced:
-		h.s.end(api.ErrReplaced)
+	case methodSeatEnded:
+		p, err := params[jsonrpc.Error](raw)
+		if err != nil {
+			p = jsonrpc.Error{Code: api.Code(api.ErrClosed), Message: "session ended: " + err.Error()}
+		}
+		h.s.end(api.Error(p.Code, p.Message))
 	}
 }
 
@@ -136,17 +155,19 @@ func (s *Session) wake() {
 	}
 }
 
-// take finishes with the message in hand and takes the next one of the queue. It returns what the host must be told.
-func (s *Session) take(wait bool) (m api.Message, ok bool, tell nextParams, err error) {
+// take finishes with the message in hand and takes the next one of the queue. With wait, where there is none, the host is
+// told that one is waited for.
+func (s *Session) take(wait bool) (m api.Message, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waits = false
 	if s.closed != nil {
-		return m, false, tell, s.closed
+		return m, false, s.closed
 	}
 	if s.hand != 0 {
 		s.done, s.hand = s.hand, 0
 	}
+	told := s.waits // the host knows that the first message to come is in hand at once
+	s.waits = false
 	if len(s.queue) > 0 {
 		m, ok = s.queue[0], true
 		s.queue[0] = api.Message{}
@@ -155,7 +176,18 @@ func (s *Session) take(wait bool) (m api.Message, ok bool, tell nextParams, err 
 	} else {
 		s.waits = wait
 	}
-	return m, ok, nextParams{Ack: s.done}, nil
+	if !told && (ok || wait) {
+		s.tell(true)
+	}
+	return m, ok, nil
+}
+
+// giveUp notes that a Receive no longer waits.
+func (s *Session) giveUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waits = false
+	s.tell(false)
 }
 
 // Identity returns who is seated.
@@ -167,32 +199,20 @@ func (s *Session) Receive(ctx context.Context) (api.Message, error) {
 		return api.Message{}, err
 	}
 	defer func() { <-s.receiving }()
-	m, ok, tell, err := s.take(true)
-	if err != nil {
-		return m, err
-	}
-	if err := s.wire.tell(methodNext, tell); err != nil {
-		return api.Message{}, err
-	}
-	for !ok {
+	for {
+		m, ok, err := s.take(true)
+		if ok || err != nil {
+			return m, err
+		}
 		select {
 		case <-s.arrived:
 		case <-s.wire.ended:
 			return m, s.wire.err
 		case <-ctx.Done():
-			s.mu.Lock()
-			s.waits = false
-			s.mu.Unlock()
-			if err := s.wire.tell(methodLater, nil); err != nil {
-				return m, err
-			}
+			s.giveUp()
 			return m, ctx.Err()
 		}
-		if m, ok, _, err = s.take(true); err != nil {
-			return m, err
-		}
 	}
-	return m, nil
 }
 
 // alone waits until no other Receive is under way.
@@ -214,22 +234,18 @@ func (s *Session) TryReceive(ctx context.Context) (api.Message, bool, error) {
 		return api.Message{}, false, err
 	}
 	defer func() { <-s.receiving }()
-	m, ok, tell, err := s.take(false)
-	if err != nil {
-		return m, false, err
+	m, ok, err := s.take(false)
+	if ok || err != nil {
+		return m, ok, err
 	}
-	if ok {
-		return m, true, s.wire.tell(methodNext, tell)
-	}
+	s.mu.Lock()
+	done := s.done
+	s.mu.Unlock()
 	// What the host has for us arrives before its answer does.
-	if err := s.wire.call(ctx, methodPoll, tell, nil); err != nil {
+	if err := s.wire.call(ctx, methodPoll, nextParams{Ack: done}, nil); err != nil {
 		return m, false, err
 	}
-	m, ok, tell, err = s.take(false)
-	if err != nil || !ok {
-		return m, false, err
-	}
-	return m, true, s.wire.tell(methodNext, tell)
+	return s.take(false)
 }
 
 // Pending implements api.Session.
@@ -248,6 +264,12 @@ func (s *Session) Send(ctx context.Context, m api.Message) error {
 	if m.ID == "" {
 		m.ID = api.NewID()
 	}
+	select {
+	case s.sending <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("send to %s: %w", m.To, ctx.Err())
+	}
+	defer func() { <-s.sending }()
 	return s.wire.call(ctx, methodSend, &sendParams{wireMessage: toWire(m)}, nil)
 }
 
@@ -258,10 +280,14 @@ func (s *Session) Publish(ctx context.Context, p api.Publication) error {
 
 // Subscribe implements api.Session.
 func (s *Session) Subscribe(ctx context.Context, topics string) error {
+	s.mu.Lock()
+	already := s.topics[topics]
+	s.topics[topics] = true // before the host knows, lest it is forgotten when the host is restarted right after
+	s.mu.Unlock()
 	err := s.wire.call(ctx, methodSubscribe, pattern{topics}, nil)
-	if err == nil {
+	if err != nil && !already {
 		s.mu.Lock()
-		s.topics[topics] = true
+		delete(s.topics, topics)
 		s.mu.Unlock()
 	}
 	return err
@@ -301,6 +327,9 @@ func (s *Session) Keep(ctx context.Context, key string, value []byte) error {
 func (s *Session) Kept(ctx context.Context, key string) ([]byte, bool, error) {
 	var answer kept
 	err := s.wire.call(ctx, methodKept, kept{Key: key}, &answer)
+	if answer.Found && answer.Value == nil {
+		answer.Value = []byte{} // JSON has left it out
+	}
 	return answer.Value, answer.Found, err
 }
 
@@ -318,5 +347,8 @@ func (s *Session) Close(outcome api.Outcome) error {
 	err := s.wire.call(ctx, methodClose, p, nil)
 	s.wire.close()
 	s.end(api.ErrClosed)
+	if errors.Is(err, api.ErrReplaced) {
+		return nil // the newer generation has the seat, as it should
+	}
 	return err
 }
