@@ -3,7 +3,10 @@ package console
 import (
 	"bufio"
 	"context"
+	"os"
 	"strings"
+
+	"golang.org/x/term"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
@@ -33,19 +36,31 @@ func (c *Console) Input(ctx context.Context, _, _, prompt string) (string, error
 		c.prompt = ""
 		c.mu.Unlock()
 	}()
-	select {
+	select { // a line that is there counts, even if ctx has ended too
 	case line := <-c.lines:
-		return line, nil
+		return c.answered(line), nil
 	default:
 	}
 	select {
 	case line := <-c.lines:
-		return line, nil
+		return c.answered(line), nil
 	case <-c.eof:
 		return "", api.ErrNoInput
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
+}
+
+// answered shows a line that no terminal has echoed, so that what is printed reads as a conversation all the same.
+func (c *Console) answered(line string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.prompt = ""
+	if file, ok := c.opt.In.(*os.File); !c.opt.JSON && !(ok && term.IsTerminal(int(file.Fd()))) {
+		c.out.WriteString(printable(line) + "\n")
+		c.out.Flush()
+	}
+	return line
 }
 
 // maxLine bounds a typed line, in bytes; what is longer is cut there.

@@ -83,13 +83,13 @@ func newChild() (*child, error) {
 	return &child{
 		crash:   crash,
 		orders:  bufio.NewReader(os.NewFile(ordersFD, "orders")),
-		reports: &lineWriter{w: os.NewFile(reportFD, "reports")},
+		reports: &lineWriter{w: os.NewFile(reportFD, "reports"), limit: maxReport},
 	}, nil
 }
 
 func (c *child) receive() error {
 	var first order
-	if err := readLine(c.orders, &first); err != nil {
+	if err := readLine(c.orders, maxOrder, &first); err != nil {
 		return err
 	}
 	if first.Module == nil {
@@ -139,7 +139,7 @@ func (c *child) load(ctx context.Context) (*Program, error) {
 func (c *child) obey(start chan<- struct{}) {
 	for {
 		var next order
-		if err := readLine(c.orders, &next); err != nil {
+		if err := readLine(c.orders, maxOrder, &next); err != nil {
 			_ = syscall.Kill(0, syscall.SIGKILL) // does not fail: this process is in its own group
 		}
 		if next.Start {

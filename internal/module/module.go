@@ -40,6 +40,11 @@ type Source struct {
 	GoFiles    []string `json:"go_files"`    // absolute; this package's files
 	ProjectDir string   `json:"project_dir"` // absolute
 	ModulePath string   `json:"module_path"` // import path of ProjectDir: shared packages are ModulePath + "/sub/folder"
+
+	// Text is the content of the files, and of those of the project's packages that they import, by their absolute
+	// names: a generation that is to be started again must not depend on what has become of the files. nil: it is read
+	// from disk.
+	Text map[string]string `json:"text,omitempty"`
 }
 
 // Spec says which generation of which module to start, and within which limits.

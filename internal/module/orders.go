@@ -61,18 +61,22 @@ type passed struct {
 	Frame     Frame `json:"frame"`
 }
 
-// maxReport bounds a line of either pipe, in bytes.
-const maxReport = 1 << 20
+// How long a line may be, in bytes. An order may hold all of a module's source.
+const (
+	maxReport = 1 << 20
+	maxOrder  = 64 << 20
+)
 
-var errLongLine = fmt.Errorf("a line is longer than %d bytes", maxReport)
+func errLongLine(limit int) error { return fmt.Errorf("a line is longer than %d bytes", limit) }
 
-// readLine decodes the next line into v, a pointer. It is io.EOF at the end, io.ErrUnexpectedEOF within a line.
-func readLine(r *bufio.Reader, v any) error {
+// readLine decodes the next line, of at most limit bytes, into v, a pointer. It is io.EOF at the end, io.ErrUnexpectedEOF
+// within a line.
+func readLine(r *bufio.Reader, limit int, v any) error {
 	var line []byte
 	for {
 		part, err := r.ReadSlice('\n')
-		if len(line)+len(part) > maxReport {
-			return errLongLine
+		if len(line)+len(part) > limit {
+			return errLongLine(limit)
 		}
 		line = append(line, part...)
 		switch {
@@ -92,8 +96,9 @@ func readLine(r *bufio.Reader, v any) error {
 
 // lineWriter writes values as lines, one at a time.
 type lineWriter struct {
-	mu sync.Mutex
-	w  io.Writer
+	mu    sync.Mutex
+	w     io.Writer
+	limit int // of a line, in bytes
 }
 
 func (l *lineWriter) write(v any) error {
@@ -103,8 +108,8 @@ func (l *lineWriter) write(v any) error {
 	if err := encoder.Encode(v); err != nil {
 		return fmt.Errorf("encode line: %w", err)
 	}
-	if line.Len() > maxReport {
-		return errLongLine
+	if line.Len() > l.limit {
+		return errLongLine(l.limit)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

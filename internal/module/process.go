@@ -58,7 +58,7 @@ func StartProcess(ctx context.Context, spec Spec, out Output) (Instance, error) 
 		return nil, fmt.Errorf("start process of module %s: %w", spec.Name, err)
 	}
 	go p.watch()
-	err := (&lineWriter{w: p.orders}).write(order{Module: &assignment{
+	err := (&lineWriter{w: p.orders, limit: maxOrder}).write(order{Module: &assignment{
 		Source: spec.Source, Identity: spec.identity(), MemoryLimit: spec.memoryLimit(),
 	}})
 	if err != nil && !errors.Is(err, syscall.EPIPE) { // a broken pipe: it died at once, and watch says why
@@ -171,7 +171,7 @@ func (p *process) Start() error {
 		return fmt.Errorf("start module %s: it was started before, or has ended", p.spec.Name)
 	}
 	p.started = true
-	if err := (&lineWriter{w: p.orders}).write(order{Start: true}); err != nil {
+	if err := (&lineWriter{w: p.orders, limit: maxOrder}).write(order{Start: true}); err != nil {
 		return fmt.Errorf("start module %s: %w", p.spec.Name, err)
 	}
 	return nil
@@ -283,7 +283,7 @@ func (p *process) follow() story {
 	r := bufio.NewReader(p.reports)
 	for {
 		var line report
-		if err := readLine(r, &line); err != nil {
+		if err := readLine(r, maxReport, &line); err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 				said.failure = &Failure{Cause: "killed: its process wrote to descriptor 4, which is coma's: " + err.Error()}
 			}

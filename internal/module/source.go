@@ -153,22 +153,51 @@ func (c *code) readImport(spec *ast.ImportSpec) {
 		return
 	}
 	dir := filepath.Join(c.src.ProjectDir, filepath.FromSlash(folder))
-	entries, err := os.ReadDir(dir)
+	names, err := c.src.goFiles(dir)
 	if err != nil {
 		c.problem(spec.Path.Pos(), "import %s: the project has no readable folder %s", target, folder)
 		return
-	}
-	var names []string
-	for _, entry := range entries {
-		if goFile(entry.Name()) && !entry.IsDir() {
-			names = append(names, filepath.Join(dir, entry.Name()))
-		}
 	}
 	if len(names) == 0 {
 		c.problem(spec.Path.Pos(), "import %s: the folder %s holds no Go files", target, folder)
 		return
 	}
 	c.readPackage(target, names, ", in "+folder)
+}
+
+// goFiles returns the absolute names of a folder's Go files, sorted.
+func (s *Source) goFiles(dir string) ([]string, error) {
+	var names []string
+	if s.Text != nil {
+		for name := range s.Text {
+			if filepath.Dir(name) == dir && goFile(filepath.Base(name)) {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		if goFile(entry.Name()) && !entry.IsDir() {
+			names = append(names, filepath.Join(dir, entry.Name()))
+		}
+	}
+	return names, nil
+}
+
+func (s *Source) readFile(name string) ([]byte, error) {
+	if s.Text == nil {
+		return os.ReadFile(name)
+	}
+	text, ok := s.Text[name]
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return []byte(text), nil
 }
 
 // goFile tells whether go build would look into a file of that name.
@@ -180,7 +209,7 @@ func goFile(name string) bool {
 // readFile reads and parses one file. It is nil for a file that is left out or wrong.
 func (c *code) readFile(name string) *file {
 	shown := shownFile(name, c.src.ProjectDir)
-	data, err := os.ReadFile(name)
+	data, err := c.src.readFile(name)
 	if err != nil {
 		c.problems = append(c.problems, Problem{File: shown, Message: "read file: " + err.Error()})
 		return nil

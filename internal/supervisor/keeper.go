@@ -3,8 +3,12 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/module"
@@ -21,8 +25,9 @@ type keeper struct {
 	generation atomic.Int64 // of what runs, or ran last; 0: nothing has been loaded
 
 	current  module.Instance // nil: nothing runs
-	source   *project.Module // what current was loaded from
-	started  time.Time       // when current was
+	source   *project.Module // what current was loaded from, or what ran last
+	text     map[string]string
+	started  time.Time // when current was
 	restarts int
 	lastErr  string
 	pause    backoff
@@ -50,6 +55,7 @@ type loaded struct {
 	instance module.Instance
 	err      error
 	source   *project.Module
+	text     map[string]string // of the source's files: see module.Source
 	began    time.Time
 	restart  bool // the same source as before, after its end
 }
@@ -60,9 +66,8 @@ func (k *keeper) keep(ctx context.Context, m *project.Module) {
 		loads   chan loaded        // what is being loaded; nil: nothing
 		abandon context.CancelFunc // of that
 		timer   <-chan time.Time   // until the restart; nil: none is due
-		newest  = m                // the newest source known
 	)
-	load := func(source *project.Module, began time.Time, restart bool) {
+	load := func(l loaded) {
 		if loads != nil {
 			abandon()
 			k.discard(loads)
@@ -70,10 +75,10 @@ func (k *keeper) keep(ctx context.Context, m *project.Module) {
 		var loadCtx context.Context
 		loadCtx, abandon = context.WithCancel(ctx)
 		loads = make(chan loaded, 1)
-		go k.load(loadCtx, loads, loaded{source: source, began: began, restart: restart})
+		go k.load(loadCtx, loads, l)
 	}
 	k.report(api.Starting)
-	load(m, time.Now(), false)
+	load(loaded{source: m, began: time.Now()})
 	for {
 		var done <-chan struct{}
 		if k.current != nil {
@@ -88,9 +93,9 @@ func (k *keeper) keep(ctx context.Context, m *project.Module) {
 			k.end()
 			return
 
-		case newest = <-k.edits:
+		case edited := <-k.edits:
 			timer = nil
-			load(newest, time.Now(), false)
+			load(loaded{source: edited, began: time.Now()})
 
 		case l := <-loads:
 			abandon()
@@ -115,7 +120,7 @@ func (k *keeper) keep(ctx context.Context, m *project.Module) {
 
 		case <-timer:
 			timer = nil
-			load(newest, time.Now(), true)
+			load(loaded{source: k.source, text: k.text, began: time.Now(), restart: true})
 		}
 	}
 }
@@ -133,8 +138,11 @@ func (k *keeper) load(ctx context.Context, to chan<- loaded, l loaded) {
 		generation++
 	}
 	endpoint := s.host.Endpoint()
+	if l.text == nil {
+		l.text = snapshot(l.source)
+	}
 	spec := module.Spec{
-		Source: s.source(l.source), Agent: s.project.Agent, Generation: generation, Env: l.source.Env,
+		Source: s.source(l.source, l.text), Agent: s.project.Agent, Generation: generation, Env: l.source.Env,
 		MemoryLimit: l.source.MemoryLimit, Grace: l.source.Grace,
 		API: endpoint.API, Broker: endpoint.Broker, Token: endpoint.Token, Executable: s.opt.Executable,
 	}
@@ -154,6 +162,32 @@ func (k *keeper) load(ctx context.Context, to chan<- loaded, l loaded) {
 		l.instance, l.err = module.StartProcess(ctx, spec, out)
 	}
 	to <- l
+}
+
+// snapshot reads a module's source, and that of the packages that it imports. It is nil where not all can be read, or be
+// passed on as text: the loading then reads the files itself, and tells what is wrong.
+func snapshot(m *project.Module) map[string]string {
+	names := slices.Clone(m.GoFiles)
+	for _, dir := range m.Imports {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return nil
+		}
+		for _, e := range entries {
+			if filepath.Ext(e.Name()) == ".go" && !e.IsDir() {
+				names = append(names, filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+	text := make(map[string]string, len(names))
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil || !utf8.Valid(data) {
+			return nil
+		}
+		text[name] = string(data)
+	}
+	return text
 }
 
 func (k *keeper) isolation(m *project.Module) string {
@@ -225,10 +259,11 @@ func (k *keeper) swap(l loaded) bool {
 	}
 	if err := l.instance.Start(); err != nil {
 		<-l.instance.Done()
-		k.current, k.source, k.started = l.instance, l.source, time.Now() // its end is dealt with as any other's
+		// Its end is dealt with as any other's.
+		k.current, k.source, k.text, k.started = l.instance, l.source, l.text, time.Now()
 		return true
 	}
-	k.current, k.source, k.started = l.instance, l.source, time.Now()
+	k.current, k.source, k.text, k.started = l.instance, l.source, l.text, time.Now()
 	k.lastErr = ""
 	k.fail(false)
 	s.event(Event{Kind: kind, Module: k.name, Generation: k.loadedGeneration(), PID: l.instance.PID(), Took: time.Since(l.began)})
