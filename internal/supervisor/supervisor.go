@@ -159,6 +159,7 @@ func (s *supervisor) apply(ctx context.Context, c reload.Change) {
 		k := s.keepers[m.Name]
 		s.mu.Unlock()
 		if k == nil {
+			s.announce(m.Name)
 			s.start(ctx, m)
 			continue
 		}
@@ -168,6 +169,16 @@ func (s *supervisor) apply(ctx context.Context, c reload.Change) {
 		for _, p := range c.Project.Problems {
 			s.event(Event{Kind: Problem, Module: p.Name, Err: errors.New(p.String())})
 		}
+	}
+}
+
+// announce makes the backend know a new module, so that it has a mailbox before anybody hears that it has started.
+func (s *supervisor) announce(name string) {
+	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
+	defer cancel()
+	err := s.host.Report(ctx, api.ModuleState{Module: name, State: api.Starting, Since: time.Now()})
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) { // a backend that is away learns it when it is back
+		s.tell(fmt.Errorf("report state of %s: %w", name, err))
 	}
 }
 
