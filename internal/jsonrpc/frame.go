@@ -146,7 +146,11 @@ func (m *message) parse(data []byte) error {
 			if !errors.As(err, &kind) {
 				return err
 			}
-			*m = message{invalid: fmt.Errorf("invalid request: %w", err)}
+			what := "a message"
+			if kind.Field != "" {
+				what = kind.Field
+			}
+			*m = message{invalid: fmt.Errorf("invalid request: %s cannot be a JSON %s", what, kind.Value)}
 			return nil
 		}
 	}

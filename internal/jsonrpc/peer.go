@@ -202,7 +202,7 @@ func (p *Peer) forget(id int64) bool {
 func (p *Peer) accept(ctx context.Context, m *message, together *answers, running *sync.WaitGroup) bool {
 	switch {
 	case m.isResponse():
-		p.answered(ctx, m)
+		p.answered(ctx, m, together)
 	case m.invalid != nil:
 		p.reply(ctx, together, appendError(nil, nil, CodeInvalidRequest, m.invalid.Error()))
 	case m.Method == cancelMethod:
@@ -217,7 +217,7 @@ func (p *Peer) accept(ctx context.Context, m *message, together *answers, runnin
 
 // answered hands an answer to the call that waits for it. One that is not an answer fails that call, or is answered as
 // an invalid request where it does not say whose it is.
-func (p *Peer) answered(ctx context.Context, m *message) {
+func (p *Peer) answered(ctx context.Context, m *message, together *answers) {
 	id, err := strconv.ParseInt(string(m.ID), 10, 64)
 	var answer chan response
 	if err == nil {
@@ -228,7 +228,10 @@ func (p *Peer) answered(ctx context.Context, m *message) {
 	}
 	switch {
 	case answer == nil && m.invalid != nil:
-		p.reply(ctx, nil, appendError(nil, nil, CodeInvalidRequest, m.invalid.Error()))
+		if m.ID != nil {
+			together = nil // meant as an answer, not as a part of what is asked together
+		}
+		p.reply(ctx, together, appendError(nil, nil, CodeInvalidRequest, m.invalid.Error()))
 	case answer == nil:
 		// An answer that nobody waits for any more, or an error without id: about a frame that could not be read.
 	case m.invalid != nil:
@@ -330,7 +333,7 @@ type answers struct {
 func newAnswers(messages []message) *answers {
 	a := &answers{}
 	for i := range messages {
-		if m := &messages[i]; m.Method != "" && (m.invalid != nil || m.ID != nil) {
+		if m := &messages[i]; m.Method != "" && m.ID != nil || m.invalid != nil && (m.Method != "" || m.ID == nil) {
 			a.missing++
 		}
 	}
