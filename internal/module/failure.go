@@ -133,7 +133,8 @@ func panicText(value any) string {
 // plainPanic puts what package reflect or the interpreter says into the words that compiled Go has for it.
 func plainPanic(text string) string {
 	switch {
-	case strings.HasPrefix(text, "reflect: call of reflect.Value.") && strings.HasSuffix(text, "on zero Value"):
+	case strings.HasPrefix(text, "reflect: call of reflect.Value.") && strings.HasSuffix(text, "on zero Value"),
+		text == "reflect.Value.Call: call of nil function":
 		return "runtime error: invalid memory address or nil pointer dereference"
 	case strings.HasPrefix(text, "reflect: ") && strings.Contains(text, "index out of range"):
 		return "runtime error: index out of range"

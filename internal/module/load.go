@@ -59,8 +59,7 @@ func load(ctx context.Context, src Source, variables map[string]string, out Outp
 		return nil, fmt.Errorf("load module %s: %w", src.Name, err)
 	}
 	p.traces.uncaught = func(frames []Frame) {
-		p.halt(&Failure{Cause: "panic in a goroutine", Frames: frames})
-		runtime.Goexit()
+		p.leave(&Failure{Cause: "panic in a goroutine", Frames: frames})
 	}
 	around := &surroundings{exit: p.exit, stdout: p.stdout, stderr: p.stderr, env: newEnvironment(variables)}
 	if err := p.load(ctx, around, p.stderr); err != nil {
@@ -202,10 +201,16 @@ func (p *Program) Stop() { p.halt(errStopped) }
 // exit is os.Exit and log.Fatal for a program that shares its process.
 func (p *Program) exit(code int, by string) {
 	if code == 0 {
-		p.halt(nil)
-	} else {
-		p.halt(exitFailure(code, by, p.code.calls(by)))
+		p.leave(nil)
 	}
+	p.leave(exitFailure(code, by, p.code.calls(by)))
+}
+
+// leave ends the program from one of its own goroutines, and that goroutine with it. Once yaegi has seen the interruption,
+// deferred functions of the module do not run; that is as it is with os.Exit.
+func (p *Program) leave(why error) {
+	p.halt(why)
+	<-p.evaluated
 	runtime.Goexit()
 }
 
@@ -248,7 +253,14 @@ func (c *code) refusal(err error, traces *traces) error {
 	}
 	at, message, ok := c.position(err.Error())
 	if !ok {
-		return &LoadError{Problems: []Problem{{File: c.shownDir(), Message: err.Error()}}}
+		// It stumbles over a generic function of the standard library, which it interprets too, or over itself.
+		text := err.Error()
+		text = strings.TrimLeft(text[strings.LastIndex(text, " error: ")+1:], "0123456789: ")
+		text = strings.TrimLeft(strings.TrimPrefix(text, "error: "), "0123456789: ")
+		return &LoadError{Problems: []Problem{{File: c.shownDir(), Message: "the interpreter cannot load this code: " + oneLine(text)}}}
+	}
+	if strings.HasPrefix(message, "CFG post-order panic") {
+		message = "the interpreter cannot compile what stands here, though Go may"
 	}
 	return &LoadError{Problems: []Problem{c.problemAt(at, message)}}
 }
@@ -266,7 +278,7 @@ func (c *code) loadPanic(crash interp.Panic, traces *traces) Problem {
 }
 
 func (c *code) problemAt(at Frame, message string) Problem {
-	p := Problem{File: at.File, Line: at.Line, Column: at.Column, Message: clipped(message, maxCause)}
+	p := Problem{File: at.File, Line: at.Line, Column: at.Column, Message: clipped(oneLine(message), maxCause)}
 	for _, f := range c.files {
 		if f.shown == at.File {
 			p.SourceLine = sourceLine(f.data, at.Line)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -228,5 +227,3 @@ func running(t *testing.T, variable string) []string {
 	}
 	return pids
 }
-
-var _ = exec.Command

@@ -70,6 +70,7 @@ type code struct {
 	packages map[string]string // import path to package name, of the project's packages
 	files    map[string]*file
 	imports  map[string]bool // packages of the host that are imported somewhere
+	open     map[string]bool // packages whose imports are being read
 	problems []Problem
 }
 
@@ -87,6 +88,7 @@ func read(src Source) (*code, error) {
 		packages: map[string]string{},
 		files:    map[string]*file{},
 		imports:  map[string]bool{},
+		open:     map[string]bool{},
 	}
 	c.readPackage(modulePath, src.GoFiles, "")
 	if len(c.problems) == 0 {
@@ -104,6 +106,8 @@ func read(src Source) (*code, error) {
 // readPackage reads the files of one package, then the packages that they import.
 func (c *code) readPackage(importPath string, names []string, importedAt string) {
 	c.packages[importPath] = ""
+	c.open[importPath] = true
+	defer delete(c.open, importPath)
 	var read []*file
 	for _, name := range names {
 		f := c.readFile(name)
@@ -142,6 +146,10 @@ func (c *code) readImport(spec *ast.ImportSpec) {
 	}
 	if available(target) {
 		c.imports[target] = true
+		return
+	}
+	if c.open[target] {
+		c.problem(spec.Path.Pos(), "import cycle: package %s needs this one", target)
 		return
 	}
 	if _, done := c.packages[target]; done {
@@ -230,7 +238,7 @@ func (c *code) readFile(name string) *file {
 	list.RemoveMultiples() // one a line: the others follow from it
 	for _, e := range list {
 		c.problems = append(c.problems, Problem{
-			File: shown, Line: e.Pos.Line, Column: e.Pos.Column, Message: e.Msg, SourceLine: sourceLine(data, e.Pos.Line),
+			File: shown, Line: e.Pos.Line, Column: e.Pos.Column, Message: oneLine(e.Msg), SourceLine: sourceLine(data, e.Pos.Line),
 		})
 	}
 	return nil
@@ -296,6 +304,9 @@ func (c *code) problem(pos token.Pos, format string, args ...any) {
 	}
 	c.problems = append(c.problems, p)
 }
+
+// oneLine joins a message of several lines.
+func oneLine(message string) string { return strings.Join(strings.Fields(message), " ") }
 
 const maxSourceLine = 500 // bytes shown of a line
 

@@ -15,8 +15,8 @@ import (
 	"github.com/traefik/yaegi/stdlib"
 	"github.com/traefik/yaegi/stdlib/generic"
 	stdsyscall "github.com/traefik/yaegi/stdlib/syscall"
-	stdunsafe "github.com/traefik/yaegi/stdlib/unsafe"
 	"github.com/traefik/yaegi/stdlib/unrestricted"
+	stdunsafe "github.com/traefik/yaegi/stdlib/unsafe"
 
 	"github.com/concurrent-modular-agent/coma/internal/module/symbols"
 )

@@ -199,11 +199,12 @@ func functionsToLeave() int {
 	return max(entered-left, 0)
 }
 
-// recovers tells whether this goroutine belongs to a package that recovers panics of what it calls.
+// recovers tells whether this goroutine is one that recovers panics of what it calls: yaegi's own, which runs init
+// functions, or one of an HTTP server.
 func recovers() bool {
 	found := false
 	walk(make([]uintptr, 64<<10), func(function string) {
-		found = found || function == "net/http.(*conn).serve"
+		found = found || function == "net/http.(*conn).serve" || strings.HasPrefix(function, interpreter+"(*Interpreter).EvalWithContext")
 	})
 	return found
 }
@@ -218,4 +219,3 @@ func walk(pcs []uintptr, visit func(function string)) {
 		}
 	}
 }
-
