@@ -1,3 +1,5 @@
+//go:build unix
+
 package module
 
 import (
@@ -58,6 +60,9 @@ func TestEnds(t *testing.T) {
 				continue
 			}
 			t.Run(test.name+"/"+isolation, func(t *testing.T) {
+				if test.name == "memory at once" && !hasHardLimit {
+					t.Skip("the system refuses no allocation here")
+				}
 				t.Parallel()
 				i, out := start(t, isolation, wrap(test.imports, test.body, test.more), func(s *Spec) { s.MemoryLimit = test.limit })
 				exit := end(t, i)

@@ -1,3 +1,5 @@
+//go:build unix
+
 package module
 
 import (
@@ -6,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -24,8 +27,14 @@ func TestMain(m *testing.M) {
 	case os.Getenv("COMA_TEST_HOST") != "":
 		hostMain()
 	}
+	if os.Getenv("GORACE") == "" { // processes that run with the race detector rest for a second before they end
+		os.Setenv("GORACE", "atexit_sleep_ms=0")
+	}
 	os.Exit(m.Run())
 }
+
+// hasHardLimit tells whether one huge allocation is refused.
+var hasHardLimit = runtime.GOOS == "linux"
 
 // testSession is a seat at a host that holds nothing: Receive waits, Print and Log go to standard output.
 type testSession struct {

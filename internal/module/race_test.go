@@ -1,0 +1,5 @@
+//go:build race && unix
+
+package module
+
+func init() { hasHardLimit = false }
