@@ -99,9 +99,10 @@ func (p *Peer) Run(ctx context.Context) error {
 		if messages, array, err = parse(frame, messages[:0]); err != nil {
 			// A frame that is not JSON is answered, as the specification asks, and ends the connection: what else it was
 			// meant to carry is unknown.
-			if p.sendNow("answer", appendError(nil, nil, CodeParse, "parse error: "+err.Error())) == nil {
-				p.flush()
-			}
+			p.queue("answer", appendError(nil, nil, CodeParse, "parse error: "+err.Error()))
+			late, done := context.WithTimeout(ctx, farewell)
+			p.Flush(late) // how the connection ends is what follows
+			done()
 			return p.fail(fmt.Errorf("read frame: %w", err))
 		}
 		var together *answers
@@ -154,7 +155,10 @@ func (p *Peer) Call(ctx context.Context, method string, params, result any) erro
 	case <-ctx.Done():
 		if p.forget(id) {
 			// Where the connection is lost, there is nothing left to cancel.
-			p.sendNow(cancelMethod, appendCancel(nil, id))
+			p.queue(cancelMethod, appendCancel(nil, id))
+			p.mu.Lock()
+			p.out.signal()
+			p.mu.Unlock()
 			return ctx.Err()
 		}
 		return (<-answer).decode(method, result) // it came at the same moment
@@ -167,9 +171,10 @@ func (p *Peer) Notify(ctx context.Context, method string, params any) error {
 	return p.notify(method, params, func(message []byte) error { return p.send(ctx, method, message) })
 }
 
-// NotifyNow is Notify that never waits, for small notifications of which the caller bounds the number.
-func (p *Peer) NotifyNow(method string, params any) error {
-	return p.notify(method, params, func(message []byte) error { return p.sendNow(method, message) })
+// Queue is Notify that never waits, for small notifications of which the caller bounds the number. They are written with
+// the next that is sent, or by Flush.
+func (p *Peer) Queue(method string, params any) error {
+	return p.notify(method, params, func(message []byte) error { return p.queue(method, message) })
 }
 
 func (p *Peer) notify(method string, params any, send func([]byte) error) error {

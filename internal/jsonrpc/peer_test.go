@@ -283,9 +283,14 @@ func TestStuckConnection(t *testing.T) {
 			}
 		})
 	}
-	if err := p.NotifyNow("small", nil); err != nil {
+	if err := p.Queue("small", nil); err != nil {
 		t.Error(err)
 	}
+	waiting.Go(func() {
+		if err := p.Flush(context.Background()); !jsonrpc.Lost(err) {
+			t.Errorf("flush ended with %v", err)
+		}
+	})
 	far.Close()
 	waiting.Wait()
 	if err := p.Call(context.Background(), "m", nil, nil); !jsonrpc.Lost(err) || lost.Load() != 100 {

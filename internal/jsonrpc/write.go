@@ -20,6 +20,8 @@ const (
 type outgoing struct {
 	batches []batch // the last one takes what comes
 	bytes   int     // of all batches
+	queued  uint64  // messages, since the beginning
+	written uint64  // of those
 	writing bool    // a batch has been taken and is being written
 	spare   []byte
 	room    chan struct{} // closed and forgotten after each write; nil while nobody waits for it
@@ -36,11 +38,17 @@ func (o *outgoing) add(message []byte, batching bool) {
 	}
 	o.batches[n-1].add(message)
 	o.bytes += len(message)
-	if !o.writing {
-		select {
-		case o.wake <- struct{}{}:
-		default:
-		}
+	o.queued++
+}
+
+// signal has the writer write what is queued. It is called with Peer.mu held.
+func (o *outgoing) signal() {
+	if o.writing {
+		return // and will look again
+	}
+	select {
+	case o.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -75,6 +83,7 @@ func (p *Peer) send(ctx context.Context, what string, message []byte) error {
 		}
 		if p.out.bytes < maxBuffered {
 			p.out.add(message, p.batching)
+			p.out.signal()
 			p.mu.Unlock()
 			return nil
 		}
@@ -89,14 +98,48 @@ func (p *Peer) send(ctx context.Context, what string, message []byte) error {
 	}
 }
 
-// sendNow queues a message that is small and one of few, however much is queued already.
-func (p *Peer) sendNow(what string, message []byte) error {
+// queue queues a message however much is queued already. It is written with the next that is sent, or by Flush.
+func (p *Peer) queue(what string, message []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.calls == nil {
 		return p.lostError(what)
 	}
 	p.out.add(message, p.batching)
+	return nil
+}
+
+// Flush returns when all that is queued by now has been handed to the system: it reaches the far side even if this
+// process dies right after. Where nobody is writing it writes itself, which ctx does not cut short: but then the last
+// write has just gone through.
+func (p *Peer) Flush(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for target := p.out.queued; p.out.written < target; {
+		if p.calls == nil {
+			return p.lostError("write")
+		}
+		if !p.out.writing {
+			p.writeNext()
+			if len(p.out.batches) > 0 {
+				p.out.signal() // others wait for more than this goroutine does
+			}
+			continue
+		}
+		room := p.out.waitChannel()
+		p.mu.Unlock()
+		var err error
+		select {
+		case <-room:
+		case <-p.lost:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		p.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -109,44 +152,30 @@ func (p *Peer) write() {
 			return
 		}
 		p.mu.Lock()
-		for len(p.out.batches) > 0 && p.calls != nil {
-			taken := p.out.take()
-			p.mu.Unlock()
-			if err := p.conn.Write(taken.frame(false)); err != nil {
-				p.fail(err)
-			}
-			p.mu.Lock()
-			p.out.writing = false
-			p.out.bytes -= taken.bytes
-			if cap(taken.buf) <= maxSpare {
-				p.out.spare = taken.buf[:0]
-			}
-			if p.out.room != nil {
-				close(p.out.room)
-				p.out.room = nil
-			}
+		for len(p.out.batches) > 0 && !p.out.writing && p.calls != nil {
+			p.writeNext()
 		}
 		p.mu.Unlock()
 	}
 }
 
-// flush waits until all that is queued is written, for a short while.
-func (p *Peer) flush() {
-	late := time.NewTimer(farewell)
-	defer late.Stop()
-	for {
-		p.mu.Lock()
-		if p.calls == nil || len(p.out.batches) == 0 && !p.out.writing {
-			p.mu.Unlock()
-			return
-		}
-		room := p.out.waitChannel()
-		p.mu.Unlock()
-		select {
-		case <-room:
-		case <-p.lost:
-		case <-late.C:
-			return
-		}
+// writeNext writes the first batch. It is called with mu held, which it gives up meanwhile, by one goroutine at a time:
+// out.writing is not set.
+func (p *Peer) writeNext() {
+	taken := p.out.take()
+	p.mu.Unlock()
+	if err := p.conn.Write(taken.frame(false)); err != nil {
+		p.fail(err)
+	}
+	p.mu.Lock()
+	p.out.writing = false
+	p.out.bytes -= taken.bytes
+	p.out.written += uint64(taken.count)
+	if cap(taken.buf) <= maxSpare {
+		p.out.spare = taken.buf[:0]
+	}
+	if p.out.room != nil {
+		close(p.out.room)
+		p.out.room = nil
 	}
 }

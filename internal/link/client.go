@@ -240,14 +240,24 @@ func (w *wire) notify(ctx context.Context, method string, params any) error {
 	}
 }
 
-// tell is notify for small things that a new connection is told anyway: it never waits, and where there is no connection
-// it does nothing.
-func (w *wire) tell(method string, params any) {
+// queue is notify for small things that a new connection is told anyway: it never waits, and where there is no connection
+// it does nothing. They leave with the next that is sent, or by flush.
+func (w *wire) queue(method string, params any) {
 	w.mu.Lock()
 	peer := w.peer
 	w.mu.Unlock()
 	if peer != nil {
-		peer.NotifyNow(method, params) // fails only where the connection has just been lost
+		peer.Queue(method, params) // fails only where the connection has just been lost
+	}
+}
+
+// flush returns when what is queued has left this process, or is told the next connection anyway, or ctx has ended.
+func (w *wire) flush(ctx context.Context) {
+	w.mu.Lock()
+	peer := w.peer
+	w.mu.Unlock()
+	if peer != nil {
+		peer.Flush(ctx)
 	}
 }
 

@@ -81,19 +81,20 @@ func (s *Session) greet(ctx context.Context, peer *jsonrpc.Peer, again bool) err
 // settled tells the host what has changed while the connection was made: greet has told what was in hand before.
 func (s *Session) settled() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.tell(s.waits || s.hand != 0)
+	s.mu.Unlock()
+	s.wire.flush(context.Background()) // the wire's own goroutine, which has nothing else to do
 }
 
 // tell tells the host where the module stands: with next, that it has the message after done in hand or waits for it,
-// else that it has nothing and wants nothing. It is called with mu held, so that the host hears it in order. Where there
-// is no connection, greet and settled tell the next one.
+// else that it has nothing and wants nothing. It is called with mu held, so that the host hears it in order; flush, without,
+// has it leave. Where there is no connection, greet and settled tell the next one.
 func (s *Session) tell(next bool) {
 	method := methodLater
 	if next {
 		method = methodNext
 	}
-	s.wire.tell(method, nextParams{Ack: s.done})
+	s.wire.queue(method, nextParams{Ack: s.done})
 }
 
 // sessionHandler is what the host calls on a module.
@@ -157,11 +158,14 @@ func (s *Session) wake() {
 
 // take finishes with the message in hand and takes the next one of the queue. With wait, where there is none, the host is
 // told that one is waited for.
-func (s *Session) take(wait bool) (m api.Message, ok bool, err error) {
+//
+// What the host is told has left this process when take returns: should the message kill the module at once, the host
+// knows which one it was.
+func (s *Session) take(ctx context.Context, wait bool) (m api.Message, ok bool, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed != nil {
-		return m, false, s.closed
+	if err := s.closed; err != nil {
+		s.mu.Unlock()
+		return m, false, err
 	}
 	if s.hand != 0 {
 		s.done, s.hand = s.hand, 0
@@ -176,8 +180,13 @@ func (s *Session) take(wait bool) (m api.Message, ok bool, err error) {
 	} else {
 		s.waits = wait
 	}
-	if !told && (ok || wait) {
+	told = told || !ok && !wait
+	if !told {
 		s.tell(true)
+	}
+	s.mu.Unlock()
+	if !told {
+		s.wire.flush(ctx)
 	}
 	return m, ok, nil
 }
@@ -185,9 +194,13 @@ func (s *Session) take(wait bool) (m api.Message, ok bool, err error) {
 // giveUp notes that a Receive no longer waits.
 func (s *Session) giveUp() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.waits = false
 	s.tell(false)
+	s.mu.Unlock()
+	// For as long as nothing stands in the way: ctx has ended already.
+	ended, end := context.WithCancel(context.Background())
+	end()
+	s.wire.flush(ended)
 }
 
 // Identity returns who is seated.
@@ -200,7 +213,7 @@ func (s *Session) Receive(ctx context.Context) (api.Message, error) {
 	}
 	defer func() { <-s.receiving }()
 	for {
-		m, ok, err := s.take(true)
+		m, ok, err := s.take(ctx, true)
 		if ok || err != nil {
 			return m, err
 		}
@@ -234,7 +247,7 @@ func (s *Session) TryReceive(ctx context.Context) (api.Message, bool, error) {
 		return api.Message{}, false, err
 	}
 	defer func() { <-s.receiving }()
-	m, ok, err := s.take(false)
+	m, ok, err := s.take(ctx, false)
 	if ok || err != nil {
 		return m, ok, err
 	}
@@ -245,7 +258,7 @@ func (s *Session) TryReceive(ctx context.Context) (api.Message, bool, error) {
 	if err := s.wire.call(ctx, methodPoll, nextParams{Ack: done}, nil); err != nil {
 		return m, false, err
 	}
-	return s.take(false)
+	return s.take(ctx, false)
 }
 
 // Pending implements api.Session.
