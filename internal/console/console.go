@@ -32,14 +32,16 @@ type Options struct {
 
 // Console shows events. It is safe for concurrent use.
 type Console struct {
-	opt   Options
-	out   *bufio.Writer
-	width int
+	opt      Options
+	out      *bufio.Writer
+	width    int
+	terminal bool // out is one: a prompt can be taken back
 
 	mu     sync.Mutex
 	colors map[string]int
 	open   string // who has printed a line that has not ended; "" for nobody
-	prompt string // shown, and not answered yet
+	prompt string // of who asks; "" if nobody does
+	shown  bool   // the prompt is what stands in the last line
 
 	asking chan struct{} // a token: one prompt at a time
 	lines  chan string   // what the person types
@@ -58,6 +60,9 @@ func New(opt Options) *Console {
 	c := &Console{
 		opt: opt, out: bufio.NewWriterSize(opt.Out, 32<<10), colors: map[string]int{},
 		asking: make(chan struct{}, 1), lines: make(chan string), eof: make(chan struct{}),
+	}
+	if file, ok := opt.Out.(*os.File); ok {
+		c.terminal = term.IsTerminal(int(file.Fd()))
 	}
 	for _, name := range opt.Names {
 		c.width = max(c.width, min(len([]rune(name)), 24))
@@ -121,9 +126,7 @@ func (c *Console) print(e supervisor.Event) {
 	} else if e.Text != "" {
 		c.open = who
 	}
-	if c.open == "" {
-		c.showPrompt()
-	}
+	c.showPrompt()
 }
 
 // name is how a module is shown.
@@ -137,15 +140,22 @@ func (c *Console) name(e supervisor.Event) string {
 	return e.Module
 }
 
+// hidePrompt makes room for a line, and showPrompt asks again after it. They are called with mu held.
 func (c *Console) hidePrompt() {
-	if c.prompt != "" && c.open == "" {
+	if !c.shown {
+		return
+	}
+	c.shown = false
+	if c.terminal {
+		c.out.WriteString("\r\x1b[K") // back to the line's beginning, erase to its end
+	} else {
 		c.out.WriteString("\n")
-		c.open = ""
 	}
 }
 
 func (c *Console) showPrompt() {
-	if c.prompt != "" {
+	if c.prompt != "" && c.open == "" {
 		c.out.WriteString(c.prompt)
+		c.shown = true
 	}
 }

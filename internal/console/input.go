@@ -34,6 +34,8 @@ func (c *Console) Input(ctx context.Context, _, _, prompt string) (string, error
 	defer func() {
 		c.mu.Lock()
 		c.prompt = ""
+		c.hidePrompt() // nothing to hide if it was answered
+		c.out.Flush()
 		c.mu.Unlock()
 	}()
 	select { // a line that is there counts, even if ctx has ended too
@@ -55,7 +57,7 @@ func (c *Console) Input(ctx context.Context, _, _, prompt string) (string, error
 func (c *Console) answered(line string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.prompt = ""
+	c.prompt, c.shown = "", false
 	if file, ok := c.opt.In.(*os.File); !c.opt.JSON && !(ok && term.IsTerminal(int(file.Fd()))) {
 		c.out.WriteString(printable(line) + "\n")
 		c.out.Flush()

@@ -145,9 +145,8 @@ func (c *Console) line(at time.Time, name, style, text string) {
 	if c.open != "" {
 		c.out.WriteString("\n") // somebody's printed line is cut in two rather than mixed
 		c.open = ""
-	} else {
-		c.hidePrompt()
 	}
+	c.hidePrompt()
 	if c.opt.Time {
 		c.paint(dim, at.Format("15:04:05.000 "))
 	}
