@@ -48,6 +48,8 @@ func TestEnds(t *testing.T) {
 		{name: "memory in small steps", only: "process", limit: 128 << 20, imports: []string{"strings"}, body: "var all []string\nfor { all = append(all, strings.Repeat(\"x\", 10000)) }", outcome: api.Died, cause: "killed: used more than 128 MiB of memory"},
 		{name: "memory at once", only: "process", limit: 128 << 20, body: "b := make([]byte, 8<<30)\nb[0] = 1\nreturn nil", outcome: api.Died, cause: "killed: used more than 128 MiB of memory"},
 		{name: "memory in huge steps", only: "process", limit: 128 << 20, body: "var all [][]byte\nfor { b := make([]byte, 100<<20); for i := 0; i < len(b); i += 4096 { b[i] = 1 }; all = append(all, b) }", outcome: api.Died, cause: "killed: used more than 128 MiB of memory"},
+		{name: "garbage within the limit", only: "process", limit: 128 << 20, imports: []string{"strings"}, body: "var all [100]string\nfor i := 0; i < 5000; i++ { all[i%100] = strings.Repeat(\"x\", 500000) }\nreturn nil", outcome: api.Finished},
+		{name: "reads standard input", imports: []string{"os", "io"}, body: "b, err := io.ReadAll(os.Stdin); if len(b) > 0 { panic(1) }\nreturn err", outcome: api.Finished},
 		{name: "concurrent map writes", only: "process", body: "m := map[int]int{}\ngo work(m); go work(m); work(m)\nreturn nil", more: "func work(m map[int]int) { for { m[1] = 1 } }", outcome: api.Died, cause: "…map"},
 		{name: "killed from outside", only: "process", imports: []string{"syscall"}, body: "syscall.Kill(syscall.Getpid(), syscall.SIGKILL); select {}", outcome: api.Died, cause: "…SIGKILL"},
 		{name: "closed report pipe", only: "process", imports: []string{"syscall"}, body: "syscall.Close(4); select {}", outcome: api.Died, cause: "…SIGKILL"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"reflect"
 	"regexp"
 	"runtime"
@@ -31,7 +32,8 @@ type Program struct {
 	ended   chan struct{} // closed by the first halt
 	verdict error         // why, after that: nil for os.Exit(0)
 
-	stdout, stderr *stream // nil in a process of its own
+	stdout, stderr *stream  // nil in a process of its own
+	stdin          *os.File // empty; nil in a process of its own, and where nothing asks for it
 }
 
 // errStopped is what Run returns after Stop.
@@ -58,10 +60,17 @@ func load(ctx context.Context, src Source, variables map[string]string, out Outp
 		p.stdout.close()
 		return nil, fmt.Errorf("load module %s: %w", src.Name, err)
 	}
+	if usesFiles(c) {
+		if p.stdin, err = os.Open(os.DevNull); err != nil {
+			p.stdout.close()
+			p.stderr.close()
+			return nil, fmt.Errorf("load module %s: %w", src.Name, err)
+		}
+	}
 	p.traces.uncaught = func(frames []Frame) {
 		p.leave(&Failure{Cause: "panic in a goroutine", Frames: frames})
 	}
-	around := &surroundings{exit: p.exit, stdout: p.stdout, stderr: p.stderr, env: newEnvironment(variables)}
+	around := &surroundings{exit: p.exit, stdout: p.stdout, stderr: p.stderr, stdin: p.stdin, env: newEnvironment(variables)}
 	if err := p.load(ctx, around, p.stderr); err != nil {
 		p.Close()
 		return nil, err
@@ -121,14 +130,26 @@ func (p *Program) load(ctx context.Context, around *surroundings, builtin io.Wri
 		}
 		return nil
 	case err := <-failed:
-		return p.code.refusal(err, p.traces)
+		select {
+		case <-p.ended: // by os.Exit: that it failed is a consequence
+			return p.endedEarly()
+		default:
+			return p.code.refusal(err, p.traces)
+		}
 	case <-p.ended:
-		return &LoadError{Problems: []Problem{{
-			File: p.code.shownDir(), Message: "ended while it was loading: " + p.reason().Error(),
-		}}}
+		return p.endedEarly()
 	case <-ctx.Done():
 		return fmt.Errorf("load module %s: its variables and init functions did not finish: %w", p.code.src.Name, ctx.Err())
 	}
+}
+
+// endedEarly is the error for code that calls os.Exit, or panics in a goroutine, before it is loaded.
+func (p *Program) endedEarly() error {
+	why := "os.Exit(0)"
+	if reason := p.reason(); reason != nil {
+		why = reason.Error()
+	}
+	return &LoadError{Problems: []Problem{{File: p.code.shownDir(), Message: "ended while it was loading: " + why}}}
 }
 
 // haltGrace is how long Run waits for code that was interrupted. What yaegi cannot interrupt (a sleep, a lock, a long call
@@ -243,10 +264,16 @@ func (p *Program) Close() {
 	if p.stderr != nil {
 		p.stderr.close()
 	}
+	if p.stdin != nil {
+		_ = p.stdin.Close() // nothing can be lost, and the module may have closed it
+	}
 }
 
 // refusal is the *LoadError for what the interpreter says.
 func (c *code) refusal(err error, traces *traces) error {
+	if err == nil {
+		err = errors.New("an init function ended its goroutine")
+	}
 	var crash interp.Panic
 	if errors.As(err, &crash) {
 		return &LoadError{Problems: []Problem{c.loadPanic(crash, traces)}}

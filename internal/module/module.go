@@ -5,9 +5,9 @@
 //   - module.go: what a module is (Source), what one running generation is (Spec, Instance, Exit)
 //   - source.go, load.go, symbols.go: from files to a Program, by the yaegi interpreter
 //   - failure.go, trace.go, locate.go: why a generation died, told in the module's own files and lines
-//   - process.go, orders.go: a generation as an OS process, seen from the host
+//   - process.go, orders.go, crash.go: a generation as an OS process, seen from the host
 //   - child.go, memory.go: the same, seen from inside that process
-//   - goroutines.go: a generation as goroutines of the host (isolation: none)
+//   - goroutines.go, stream.go, environment.go: a generation as goroutines of the host (isolation: none)
 //
 // A generation is loaded first and then waits: the host starts the new one when the old one has ended. It ends by Run
 // returning, by failing, or by Stop. Whichever way, Done is closed once nothing of it is left, and Exit says how it went.
@@ -53,7 +53,7 @@ type Spec struct {
 	Agent       string            // the agent's name
 	Generation  int               // from 1
 	Env         map[string]string // set in the module's environment, besides the host's own
-	MemoryLimit int64             // bytes a process may use; 0: DefaultMemoryLimit; negative: no limit. Processes only
+	MemoryLimit int64             // bytes that its process may use, and each that it starts; 0: DefaultMemoryLimit; negative: no limit
 	Grace       time.Duration     // what Stop is going to be called with; of no effect here
 
 	API, Broker, Token string // become COMA_API, COMA_BROKER, COMA_TOKEN

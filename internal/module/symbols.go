@@ -7,6 +7,7 @@ import (
 	"log"
 	"log/slog"
 	"maps"
+	"os"
 	"path"
 	"reflect"
 	"strings"
@@ -27,6 +28,7 @@ type surroundings struct {
 	exit func(code int, by string)
 	// stdout and stderr replace the process's own where it is shared with other modules; nil where it is not.
 	stdout, stderr *stream
+	stdin          *os.File
 	// env replaces the environment where the process is shared; nil where it is not.
 	env *environment
 }
@@ -137,6 +139,7 @@ func (s *surroundings) override(out interp.Exports) {
 	set("os", s.env.functions())
 	variable("os", "Stdout", &s.stdout.file)
 	variable("os", "Stderr", &s.stderr.file)
+	variable("os", "Stdin", &s.stdin)
 	set("fmt", map[string]any{
 		"Print":   func(a ...any) (int, error) { return fmt.Fprint(s.stdout, a...) },
 		"Printf":  func(f string, a ...any) (int, error) { return fmt.Fprintf(s.stdout, f, a...) },
@@ -197,7 +200,7 @@ func (s *surroundings) overrideLog(set func(string, map[string]any)) {
 	})
 }
 
-// usesFiles tells whether the code names os.Stdout or os.Stderr, which have to be real files then.
+// usesFiles tells whether the code may name os.Stdin, os.Stdout or os.Stderr, which have to be real files then.
 func usesFiles(c *code) bool {
 	for _, f := range c.files {
 		if strings.Contains(string(f.data), "os.Std") {
@@ -207,7 +210,15 @@ func usesFiles(c *code) bool {
 	return false
 }
 
-// spawns tells whether the code could start processes.
+// spawns tells whether the code could start processes, with os/exec, syscall or os.StartProcess.
 func (c *code) spawns() bool {
-	return c.imports["os/exec"] || c.imports["syscall"] || c.imports["os"] // os.StartProcess
+	if c.imports["os/exec"] || c.imports["syscall"] {
+		return true
+	}
+	for _, f := range c.files {
+		if strings.Contains(string(f.data), "StartProcess") {
+			return true
+		}
+	}
+	return false
 }
