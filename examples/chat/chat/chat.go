@@ -51,8 +51,12 @@ func Run(ctx context.Context, agent *coma.Agent) error {
 // answer prints the model's answer to text and passes it on. A model that fails is the person's to know, not a reason
 // to fall over.
 func answer(ctx context.Context, agent *coma.Agent, client *llm.Client, prompt, text string) error {
+	key := "conversation"
+	if !client.Configured() {
+		key = "rehearsal" // a model that comes later should not take the stand-in's words for its own
+	}
 	var conversation []llm.Message
-	if _, err := agent.Kept(ctx, "conversation", &conversation); err != nil {
+	if _, err := agent.Kept(ctx, key, &conversation); err != nil {
 		return err
 	}
 	system, err := remind(ctx, agent, prompt, text)
@@ -82,7 +86,7 @@ func answer(ctx context.Context, agent *coma.Agent, client *llm.Client, prompt, 
 	if extra := len(conversation) - 2*turns; extra > 0 {
 		conversation = conversation[extra:]
 	}
-	if err := agent.Keep(ctx, "conversation", conversation); err != nil {
+	if err := agent.Keep(ctx, key, conversation); err != nil {
 		return err
 	}
 	return agent.Send(ctx, "memory_organizer", fmt.Sprintf("Person: %s\nAgent: %s", text, reply.Text))

@@ -74,7 +74,7 @@ func organize(ctx context.Context, agent *coma.Agent, client *llm.Client, prompt
 			return err
 		}
 	}
-	agent.Log("remembers", len(lines), "things of", len(said), "turns")
+	agent.Log("turns:", len(said), "new memories:", len(lines))
 	return nil
 }
 

@@ -15,6 +15,7 @@ func Run(ctx context.Context, agent *coma.Agent) error {
 	for {
 		line, err := agent.Input(ctx, "you: ")
 		if errors.Is(err, coma.ErrNoInput) {
+			agent.Print("\n") // the line of the prompt that nobody answered
 			return agent.Send(ctx, "chat", "")
 		}
 		if err != nil {

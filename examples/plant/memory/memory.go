@@ -16,6 +16,15 @@ type page struct {
 	Moments []string
 }
 
+func (p page) has(moment string) bool {
+	for _, m := range p.Moments {
+		if m == moment {
+			return true
+		}
+	}
+	return false
+}
+
 // most moments that one day's story holds; a plant whose weather was edited all day leaves out the rest.
 const most = 12
 
@@ -30,12 +39,13 @@ func Run(ctx context.Context, agent *coma.Agent) error {
 		if err != nil {
 			return err
 		}
-		if msg.Text == "it got dark" {
+		switch {
+		case msg.Text == "it got dark":
 			if err := write(ctx, agent, today); err != nil {
 				return err
 			}
 			today = page{Day: today.Day + 1}
-		} else if len(today.Moments) < most {
+		case msg.Text != "I felt sleepy" && !today.has(msg.Text) && len(today.Moments) < most:
 			today.Moments = append(today.Moments, msg.Text)
 		}
 		if err := agent.Keep(ctx, "page", today); err != nil {

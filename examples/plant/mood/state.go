@@ -17,7 +17,7 @@ func (s state) after(percept string) state {
 	case "cold", "mild", "hot":
 		s.Air = percept
 	case "watered":
-		s.Mood = "glad"
+		s.Soil, s.Mood = "moist", "glad" // moist as far as the mood goes: a sip is relief, too
 		return s
 	default:
 		return s

@@ -14,7 +14,8 @@ func TestAfter(t *testing.T) {
 		{"dry bright dark", "sleepy"},
 		{"dry dark parched", "desperate"},
 		{"dry dark dim", "thirsty"},
-		{"dry bright moist watered", "glad"},
+		{"parched bright watered", "glad"},
+		{"parched bright watered mild", "content"},
 		{"dry moist watered dim", "dreamy"},
 		{"watered nonsense", "glad"},
 	}

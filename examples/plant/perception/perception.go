@@ -45,15 +45,17 @@ func Run(ctx context.Context, agent *coma.Agent) error {
 		if err := agent.Keep(ctx, "felt", felt); err != nil {
 			return err
 		}
-		if now.Word != before.Word {
-			if err := perceive(ctx, agent, now.Word); err != nil {
-				return err
-			}
+		news := ""
+		switch {
+		case msg.Topic == readings.Soil && before.Word != "" && value-before.Value >= splash:
+			news = "watered"
+		case now.Word != before.Word:
+			news = now.Word
+		default:
+			continue
 		}
-		if msg.Topic == readings.Soil && before.Word != "" && value-before.Value >= splash {
-			if err := perceive(ctx, agent, "watered"); err != nil {
-				return err
-			}
+		if err := perceive(ctx, agent, news); err != nil {
+			return err
 		}
 	}
 }
