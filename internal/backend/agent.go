@@ -31,11 +31,12 @@ type agent struct {
 	unlock  func() error
 	uses    int // under backend.mu
 
-	mu     sync.Mutex
-	host   *host                      // who runs it, if anybody
-	states map[string]api.ModuleState // as reported
-	seats  map[string]*seat           // by module
-	topics map[string]topics          // what modules subscribe to, by module
+	mu       sync.Mutex
+	host     *host                      // who runs it, if anybody
+	attached chan struct{}              // closed while host is set
+	states   map[string]api.ModuleState // as reported
+	seats    map[string]*seat           // by module
+	topics   map[string]topics          // what modules subscribe to, by module
 
 	opening sync.Mutex // held while the memory is opened
 	store   *memory.Store
@@ -114,6 +115,7 @@ func (b *Backend) openAgent(name, dir string, as *api.Attachment) (*agent, error
 	return &agent{
 		backend: b, name: name, dir: dir, opened: *as, boxes: boxes, kept: openKeeper(filepath.Join(dir, "kept")), unlock: unlock,
 		states: map[string]api.ModuleState{}, seats: map[string]*seat{}, topics: map[string]topics{},
+		attached: make(chan struct{}),
 	}, nil
 }
 

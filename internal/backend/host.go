@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
@@ -37,6 +36,7 @@ func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) 
 		return nil, errors.Join(err, a.done())
 	}
 	a.host = h
+	close(a.attached)
 	a.states = map[string]api.ModuleState{}
 	a.mu.Unlock()
 	err = writeAttachment(a.dir, as)
@@ -82,27 +82,16 @@ func (h *host) Report(_ context.Context, state api.ModuleState) error {
 	return a.backend.broker.publish(api.Publication{Topic: api.StateTopic(a.name, state.Module), Payload: text, Retain: true})
 }
 
-// goodbye bounds how long Ended waits for the last words of a process that has ended.
-const goodbye = time.Second
-
 // Ended implements api.Host.
 func (h *host) Ended(ctx context.Context, id api.Identity, outcome api.Outcome) error {
-	s := h.agent.seat(id)
+	a := h.agent
+	// What the process has said last may still be on its way: which message it has finished with, and which it died of.
+	if err := a.backend.parted(ctx, id); err != nil {
+		return err
+	}
+	s := a.seat(id)
 	if s == nil {
 		return nil
-	}
-	if s.gone != nil {
-		// What the process has said last may still be on its way: which message it has finished with, and which it died of.
-		late := time.NewTimer(goodbye)
-		defer late.Stop()
-		select {
-		case <-s.gone:
-		case <-late.C:
-		case <-ctx.Done():
-		}
-		if s = h.agent.seat(id); s == nil {
-			return nil
-		}
 	}
 	if outcome == api.Finished {
 		// It has ended well but could not say so itself, nor what it had finished with: that comes again.
@@ -150,6 +139,7 @@ func (h *host) Close() error {
 		return nil
 	}
 	a.host = nil
+	a.attached = make(chan struct{})
 	states := a.states
 	a.states = map[string]api.ModuleState{}
 	a.mu.Unlock()

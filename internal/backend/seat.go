@@ -31,14 +31,23 @@ type seat struct {
 	receiving sync.Mutex    // one Receive at a time
 	hand      uint64        // under receiving: the message in hand
 	received  bool          // under agent.mu: subscriptions of earlier generations have been dropped
+	resumed   bool          // the module was there before, at a backend that has gone or through a connection that was lost
 	closed    bool          // under agent.mu
 	over      chan struct{} // closed with closed set
 	gone      chan struct{} // closed when the connection to the module is lost; nil in the host's own process
 	absent    *time.Timer   // under agent.mu: gives the seat up when the module does not come back
 }
 
+// goodbye bounds the wait for what a lost connection has brought last.
+const goodbye = time.Second
+
 // Seat implements link.Local.
-func (b *Backend) Seat(_ context.Context, id api.Identity, resume bool, hand, done uint64) (link.Seat, error) {
+func (b *Backend) Seat(ctx context.Context, id api.Identity, resume bool, hand, done uint64) (link.Seat, error) {
+	if resume {
+		if err := b.parted(ctx, id); err != nil {
+			return nil, err
+		}
+	}
 	return b.seat(id, make(chan struct{}), resume, hand, done)
 }
 
@@ -50,7 +59,7 @@ func (b *Backend) seat(id api.Identity, gone chan struct{}, resume bool, hand, d
 	if err != nil {
 		return nil, err
 	}
-	s := &seat{agent: a, id: id, name: id.Agent + "/" + id.Module, box: a.boxes.Box(id.Module), over: make(chan struct{}), gone: gone}
+	s := &seat{agent: a, id: id, name: id.Agent + "/" + id.Module, box: a.boxes.Box(id.Module), over: make(chan struct{}), gone: gone, resumed: resume}
 	a.mu.Lock()
 	old := a.seats[id.Module]
 	if resume && old != nil && old.id.Generation > id.Generation {
@@ -84,6 +93,30 @@ func (b *Backend) seat(id api.Identity, gone chan struct{}, resume bool, hand, d
 		err = a.done()
 	}
 	return s, err
+}
+
+// parted waits until all that a generation has said through the connection that it had before is dealt with: it sends
+// again what was not answered, which must find what has arrived, and not be overtaken by it.
+func (b *Backend) parted(ctx context.Context, id api.Identity) error {
+	b.mu.Lock()
+	a := b.agents[id.Agent]
+	b.mu.Unlock()
+	if a == nil {
+		return nil
+	}
+	s := a.seat(id)
+	if s == nil || s.gone == nil {
+		return nil
+	}
+	late := time.NewTimer(goodbye)
+	defer late.Stop()
+	select {
+	case <-s.gone:
+	case <-late.C: // a network's connection, perhaps, that only one end knows to be lost
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }
 
 // Unseat implements link.Local.
@@ -327,8 +360,24 @@ func (s *seat) Print(_ context.Context, text string) error {
 	return nil
 }
 
+// reunion is how long a module that came back after the backend was restarted waits for whoever runs it to come back too.
+const reunion = 5 * time.Second
+
 // Input implements api.Session.
 func (s *seat) Input(ctx context.Context, prompt string) (string, error) {
+	s.agent.mu.Lock()
+	attached := s.agent.attached
+	s.agent.mu.Unlock()
+	if s.resumed {
+		late := time.NewTimer(reunion)
+		defer late.Stop()
+		select {
+		case <-attached:
+		case <-late.C:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
 	console := s.agent.console()
 	if console == nil {
 		return "", api.ErrNoInput

@@ -20,8 +20,9 @@ type wire struct {
 	// greet speaks first on every connection; again is false on the first. An error that is not a lost connection ends
 	// the wire.
 	greet func(ctx context.Context, peer *jsonrpc.Peer, again bool) error
-	// settled, if set, is called when a new connection is in use.
-	settled func()
+	// settled, if set, is called when a connection has been made again and greeted. It says what must be said before all
+	// else on it, and calls use, from which on others speak on it.
+	settled func(peer *jsonrpc.Peer, use func())
 	// once makes the wire end with its first connection: for tools that ask a single thing.
 	once bool
 
@@ -80,7 +81,12 @@ func (w *wire) establish(ctx, life context.Context, again bool) (*connection, er
 		<-c.done
 		return nil, err
 	}
-	w.set(c.peer, nil)
+	use := func() { w.set(c.peer, nil) }
+	if again && w.settled != nil {
+		w.settled(c.peer, use)
+	} else {
+		use()
+	}
 	return c, nil
 }
 
@@ -105,9 +111,6 @@ func (w *wire) run(life context.Context, up *connection) error {
 			return err
 		}
 		up = next
-		if w.settled != nil {
-			w.settled()
-		}
 	}
 }
 

@@ -234,7 +234,7 @@ func TestHostKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	exchange(t, from, to, func() {
-		for i := range 6 {
+		for i := range 20 {
 			if got, err := other.Input(ctx, fmt.Sprint(i)); err != nil || got != fmt.Sprintf("other %d", i) {
 				t.Errorf("input: %q, %v", got, err)
 			}
@@ -261,6 +261,11 @@ func TestHostKilled(t *testing.T) {
 	agents, err := client(t, address).Agents(ctx)
 	if err != nil || len(agents) != 1 || agents[0].Agent != "a" {
 		t.Errorf("agents: %+v, %v", agents, err)
+	}
+	for _, s := range []*link.Session{from, to, other} {
+		if err := s.Close(api.Finished); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -79,22 +79,32 @@ func (s *Session) greet(ctx context.Context, peer *jsonrpc.Peer, again bool) err
 }
 
 // settled tells the host what has changed while the connection was made: greet has told what was in hand before.
-func (s *Session) settled() {
+func (s *Session) settled(peer *jsonrpc.Peer, use func()) {
 	s.mu.Lock()
-	s.tell(s.waits || s.hand != 0)
+	method, p := s.standing(s.waits || s.hand != 0)
+	err := peer.Queue(method, p)
+	use()
 	s.mu.Unlock()
-	s.wire.flush(context.Background()) // the wire's own goroutine, which has nothing else to do
+	if err == nil {
+		err = peer.Flush(context.Background()) // in the wire's own goroutine, which has nothing else to do
+	}
+	_ = err // the connection is lost again: the next one is told
 }
 
-// tell tells the host where the module stands: with next, that it has the message after done in hand or waits for it,
-// else that it has nothing and wants nothing. It is called with mu held, so that the host hears it in order; flush, without,
-// has it leave. Where there is no connection, greet and settled tell the next one.
-func (s *Session) tell(next bool) {
-	method := methodLater
+// standing says where the module stands: with next, that it has the message after done in hand or waits for it, else that
+// it has nothing and wants nothing.
+func (s *Session) standing(next bool) (method string, p nextParams) {
 	if next {
-		method = methodNext
+		return methodNext, nextParams{Ack: s.done}
 	}
-	s.wire.queue(method, nextParams{Ack: s.done})
+	return methodLater, nextParams{Ack: s.done}
+}
+
+// tell tells the host where the module stands. It is called with mu held, so that the host hears it in order; flush,
+// without, has it leave. Where there is no connection, greet and settled tell the next one.
+func (s *Session) tell(next bool) {
+	method, p := s.standing(next)
+	s.wire.queue(method, p)
 }
 
 // sessionHandler is what the host calls on a module.
