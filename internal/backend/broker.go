@@ -43,6 +43,9 @@ func openBroker(b *Backend) (*broker, error) {
 	capabilities := mqtt.NewDefaultServerCapabilities()
 	capabilities.MaximumClientWritesPending = 64 << 10
 	capabilities.MaximumInflight = 65535
+	// How many messages of QoS 1 and 2 a client may have under way. Beyond it the broker cuts the connection, even of
+	// clients of MQTT 3.1.1, which cannot know of it: so it is as many as MQTT can number.
+	capabilities.ReceiveMaximum = 65535
 	capabilities.MaximumPacketSize = api.MaxMessageBytes + 64<<10
 	k := &broker{backend: b, address: listener.Addr().String(), lost: &rarely{every: 10 * time.Second}}
 	k.server = mqtt.New(&mqtt.Options{
