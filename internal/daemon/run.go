@@ -75,16 +75,13 @@ func withAdvice(err error) error {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return err
 	}
-	flag := "--api-port"
+	kind, flag := "API", "--api-port"
 	if strings.Contains(err.Error(), "MQTT") {
-		flag = "--mqtt-port"
+		kind, flag = "MQTT", "--mqtt-port"
 	}
-	port := "the port"
 	var op *net.OpError
-	if errors.As(err, &op) {
-		if _, number, splitErr := net.SplitHostPort(op.Addr.String()); splitErr == nil {
-			port = "port " + number
-		}
+	if !errors.As(err, &op) {
+		return err
 	}
-	return fmt.Errorf("%w: %s is taken by another program (a coma run, another broker?): end that one, or choose another port with %s", err, port, flag)
+	return fmt.Errorf("start backend: %w: the %s port is another program's (a coma run, another broker?): end that one, or choose another port with %s", op, kind, flag)
 }

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/disk"
@@ -78,7 +79,7 @@ func folder(name, dir string) Finding {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, fs.ErrNotExist) || existing == filepath.Dir(existing) {
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) || existing == filepath.Dir(existing) {
 			return Finding{name, Fail, err.Error(), "make it readable for this user"}
 		}
 		existing = filepath.Dir(existing)
@@ -205,7 +206,9 @@ func port(name string, number int, running []string, ctx context.Context) Findin
 func toolchain(ctx context.Context) Finding {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	version, err := exec.CommandContext(ctx, "go", "env", "GOVERSION").Output()
+	query := exec.CommandContext(ctx, "go", "env", "GOVERSION")
+	query.Env = append(os.Environ(), "GOTOOLCHAIN=local") // this one, not one that a go.mod nearby asks to be fetched
+	version, err := query.Output()
 	if err != nil {
 		return Finding{"Go toolchain", OK, "none: modules are interpreted, nothing else is needed", ""}
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -70,6 +71,7 @@ func New(dir string, opt Options) (Project, error) {
 		}
 		p.Files = append(p.Files, t.name)
 	}
+	slices.Sort(p.Files)
 	return p, nil
 }
 
