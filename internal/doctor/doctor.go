@@ -59,7 +59,7 @@ func Look(ctx context.Context, opt Options) []Finding {
 	findings = append(findings, leftovers(ctx, dirs)) // before the backends: connecting to them clears leftovers away
 	running, backends := runningBackends(ctx, dirs)
 	findings = append(findings, backends)
-	findings = append(findings, port("MQTT port", 1883, running, ctx), port("API port", 8000, running, ctx))
+	findings = append(findings, port(ctx, "MQTT port", 1883, running), port(ctx, "API port", 8000, running))
 	findings = append(findings, toolchain(ctx))
 	findings = append(findings, watches()...)
 	return append(findings, terminal(opt))
@@ -188,7 +188,7 @@ func runningBackends(ctx context.Context, dirs folders.Folders) (addresses []str
 }
 
 // port looks at one of the usual ports.
-func port(name string, number int, running []string, ctx context.Context) Finding {
+func port(ctx context.Context, name string, number int, running []string) Finding {
 	address := fmt.Sprintf("127.0.0.1:%d", number)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err == nil {
