@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/jsonrpc"
@@ -343,6 +344,9 @@ func (s *Session) Input(ctx context.Context, prompt string) (string, error) {
 
 // Keep implements api.Session.
 func (s *Session) Keep(ctx context.Context, key string, value []byte) error {
+	if !utf8.ValidString(key) { // which JSON would change
+		return fmt.Errorf("keep %q: %w: a key is UTF-8 text", key, api.ErrInvalid)
+	}
 	return s.wire.call(ctx, methodKeep, kept{Key: key, Value: value, Found: value != nil}, nil)
 }
 
