@@ -33,7 +33,6 @@ type seat struct {
 	received  bool          // under agent.mu: subscriptions of earlier generations have been dropped
 	resumed   bool          // the module was there before, at a backend that has gone or through a connection that was lost
 	closed    bool          // under agent.mu
-	over      chan struct{} // closed with closed set
 	gone      chan struct{} // closed when the connection to the module is lost; nil in the host's own process
 	absent    *time.Timer   // under agent.mu: gives the seat up when the module does not come back
 }
@@ -59,7 +58,7 @@ func (b *Backend) seat(id api.Identity, gone chan struct{}, resume bool, hand, d
 	if err != nil {
 		return nil, err
 	}
-	s := &seat{agent: a, id: id, name: id.Agent + "/" + id.Module, box: a.boxes.Box(id.Module), over: make(chan struct{}), gone: gone, resumed: resume}
+	s := &seat{agent: a, id: id, name: id.Agent + "/" + id.Module, box: a.boxes.Box(id.Module), gone: gone, resumed: resume}
 	a.mu.Lock()
 	old := a.seats[id.Module]
 	if resume && old != nil && old.id.Generation > id.Generation {
@@ -151,7 +150,6 @@ func (s *seat) giveUp() {
 // end notes that the seat is given up or taken over. It is called with agent.mu held, once.
 func (s *seat) end() {
 	s.closed = true
-	close(s.over)
 	if s.absent != nil {
 		s.absent.Stop()
 	}
@@ -169,6 +167,25 @@ func (s *seat) Send(ctx context.Context, m api.Message) error {
 func (s *seat) Resend(ctx context.Context, m api.Message) error {
 	m.From = s.name
 	return s.agent.backend.deliver(ctx, s.agent, m, true)
+}
+
+// TrySend implements link.Seat. It is for the most usual case alone: a module of the same agent, whose mailbox has room.
+func (s *seat) TrySend(m api.Message) bool {
+	if len(m.Text) > api.MaxMessageBytes {
+		return false
+	}
+	box, ok := s.agent.boxes.Lookup(m.To)
+	if !ok {
+		return false
+	}
+	module := m.To
+	m.From, m.To = s.name, s.agent.name+"/"+module
+	stamp(&m)
+	if !box.TryPut(&m) {
+		return false
+	}
+	s.agent.backend.broker.mirror(s.agent.name, module, m)
+	return true
 }
 
 // deliver puts m, whose To may leave out the agent if from is not nil, where it belongs.
@@ -202,11 +219,7 @@ func (b *Backend) deliver(ctx context.Context, from *agent, m api.Message, resen
 		}
 		return fmt.Errorf("send to %s: %w", m.To, err)
 	}
-	if m.ID == "" {
-		m.ID = api.NewID()
-	}
-	m.Time = time.Now()
-	m.Topic, m.Deaths = "", 0
+	stamp(&m)
 	if resent {
 		_, err = box.PutResent(ctx, m)
 	} else {
@@ -217,6 +230,15 @@ func (b *Backend) deliver(ctx context.Context, from *agent, m api.Message, resen
 	}
 	b.broker.mirror(name, module, m)
 	return nil
+}
+
+// stamp sets what the host says of a message that it accepts.
+func stamp(m *api.Message) {
+	if m.ID == "" {
+		m.ID = api.NewID()
+	}
+	m.Time = time.Now()
+	m.Topic, m.Deaths = "", 0
 }
 
 // Receive implements api.Session.
@@ -315,9 +337,8 @@ func (f feed) Asked() {
 	f.seat.receiving.Unlock()
 }
 
-// Settle and Done are as link.Feed says.
+// Settle is as link.Feed says.
 func (f feed) Settle(ctx context.Context) error { return f.seat.settle(ctx) }
-func (f feed) Done() <-chan struct{}            { return f.seat.over }
 
 // Pending implements api.Session.
 func (s *seat) Pending(context.Context) (int, error) { return s.box.Pending(), nil }

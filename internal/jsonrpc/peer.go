@@ -37,6 +37,13 @@ type Handler interface {
 	Notify(method string, params json.RawMessage)
 }
 
+// Quick is a Handler that can answer some calls without waiting for anything.
+type Quick interface {
+	// Quick answers a call as Request does, in the goroutine that reads, if it can at once; ok is false if it cannot, and
+	// Request is called then. params is only valid during the call.
+	Quick(method string, params json.RawMessage) (result any, err error, ok bool)
+}
+
 // maxConcurrent bounds the requests of one far side that are being answered at the same time; further frames wait.
 const maxConcurrent = 1024
 
@@ -95,6 +102,9 @@ func (p *Peer) Run(ctx context.Context) error {
 		if err != nil {
 			return p.fail(err)
 		}
+		p.mu.Lock()
+		p.out.owing = 0
+		p.mu.Unlock()
 		array := false
 		if messages, array, err = parse(frame, messages[:0]); err != nil {
 			// A frame that is not JSON is answered, as the specification asks, and ends the connection: what else it was
@@ -171,8 +181,20 @@ func (p *Peer) Notify(ctx context.Context, method string, params any) error {
 	return p.notify(method, params, func(message []byte) error { return p.send(ctx, method, message) })
 }
 
-// Queue is Notify that never waits, for small notifications of which the caller bounds the number. They are written with
-// the next that is sent, or by Flush.
+// Push is Notify that never waits, for notifications of which the caller bounds the number and size.
+func (p *Peer) Push(method string, params any) error {
+	return p.notify(method, params, func(message []byte) error {
+		err := p.queue(method, message)
+		if err == nil {
+			p.mu.Lock()
+			p.leave()
+			p.mu.Unlock()
+		}
+		return err
+	})
+}
+
+// Queue is Push that leaves the writing for later: with the next that is sent, or by Flush.
 func (p *Peer) Queue(method string, params any) error {
 	return p.notify(method, params, func(message []byte) error { return p.queue(method, message) })
 }
@@ -264,8 +286,39 @@ func (p *Peer) cancel(params json.RawMessage) {
 	}
 }
 
+// quick answers a call at once, if the handler can and there is room for the answer.
+func (p *Peer) quick(m *message) bool {
+	handler, ok := p.handler.(Quick)
+	if !ok {
+		return false
+	}
+	p.mu.Lock()
+	_, busy := p.answers[string(m.ID)]
+	full := p.out.bytes >= maxBuffered
+	p.mu.Unlock()
+	if busy || full {
+		return false
+	}
+	result, err, ok := handler.Quick(m.Method, m.Params)
+	if !ok {
+		return false
+	}
+	buf := p.scratch.Get().(*[]byte)
+	defer p.release(buf)
+	*buf = encodeAnswer((*buf)[:0], m.ID, result, err)
+	if p.queue("answer", *buf) == nil { // a lost connection is Run's to tell
+		p.mu.Lock()
+		p.leave()
+		p.mu.Unlock()
+	}
+	return true
+}
+
 // request starts the answering of a call.
 func (p *Peer) request(ctx context.Context, m *message, together *answers, running *sync.WaitGroup) bool {
+	if together == nil && p.quick(m) {
+		return true
+	}
 	id := string(m.ID)
 	callCtx, cancel := context.WithCancel(ctx)
 	p.mu.Lock()
@@ -303,18 +356,24 @@ func (p *Peer) answer(ctx, callCtx context.Context, id, method string, params js
 	p.mu.Unlock()
 	buf := p.scratch.Get().(*[]byte)
 	defer p.release(buf)
-	if err == nil {
-		*buf, err = appendResult((*buf)[:0], json.RawMessage(id), result)
-	}
-	if err != nil {
-		code := CodeInternal
-		var coded interface{ JSONRPCCode() int }
-		if errors.As(err, &coded) {
-			code = coded.JSONRPCCode()
-		}
-		*buf = appendError((*buf)[:0], json.RawMessage(id), code, err.Error())
-	}
+	*buf = encodeAnswer((*buf)[:0], json.RawMessage(id), result, err)
 	p.reply(ctx, together, *buf)
+}
+
+// encodeAnswer appends the answer to a call: a result, or an error, with the code that it names.
+func encodeAnswer(b []byte, id json.RawMessage, result any, err error) []byte {
+	if err == nil {
+		var answer []byte
+		if answer, err = appendResult(b, id, result); err == nil {
+			return answer
+		}
+	}
+	code := CodeInternal
+	var coded interface{ JSONRPCCode() int }
+	if errors.As(err, &coded) {
+		code = coded.JSONRPCCode()
+	}
+	return appendError(b, id, code, err.Error())
 }
 
 // reply sends an answer, or keeps it for the array in which it belongs. There is nobody to tell that a connection is lost

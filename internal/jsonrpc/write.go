@@ -12,6 +12,10 @@ const (
 	maxBatch = 64 << 10
 	// maxSpare is the size of a buffer that is kept for the next batch; a larger one is let go.
 	maxSpare = 256 << 10
+	// credit is how much is written without asking whether it might have to wait, since the far side was last heard of: it
+	// fits into a socket's buffer, even if the far side reads nothing. Each write counts for overhead more.
+	credit   = 48 << 10
+	overhead = 1 << 10
 	// farewell bounds the wait for the last words to a far side that is given up.
 	farewell = time.Second
 )
@@ -23,6 +27,7 @@ type outgoing struct {
 	queued  uint64  // messages, since the beginning
 	written uint64  // of those
 	writing bool    // a batch has been taken and is being written
+	owing   int     // written by senders themselves, since the far side was last heard of
 	spare   []byte
 	room    chan struct{} // closed and forgotten after each write; nil while nobody waits for it
 	wake    chan struct{} // capacity 1: there is something to write
@@ -83,7 +88,7 @@ func (p *Peer) send(ctx context.Context, what string, message []byte) error {
 		}
 		if p.out.bytes < maxBuffered {
 			p.out.add(message, p.batching)
-			p.out.signal()
+			p.leave()
 			p.mu.Unlock()
 			return nil
 		}
@@ -107,6 +112,22 @@ func (p *Peer) queue(what string, message []byte) error {
 	}
 	p.out.add(message, p.batching)
 	return nil
+}
+
+// leave has what is queued leave: at once, in this goroutine, if nobody is writing and the far side reads, which saves
+// waking the writer; else by the writer. It is called with mu held, which it gives up meanwhile.
+func (p *Peer) leave() {
+	for !p.out.writing && len(p.out.batches) > 0 && p.calls != nil {
+		cost := p.out.batches[0].bytes + overhead
+		if p.out.owing+cost > credit {
+			break
+		}
+		p.out.owing += cost
+		p.writeNext()
+	}
+	if len(p.out.batches) > 0 {
+		p.out.signal()
+	}
 }
 
 // Flush returns when all that is queued by now has been handed to the system: it reaches the far side even if this

@@ -30,15 +30,17 @@ type Seat interface {
 	Feed() Feed
 	// Resend is Send of a message that may have been sent before, under the same ID.
 	Resend(ctx context.Context, m api.Message) error
+	// TrySend is Send that waits for nothing: ok is false, and nothing has been sent, where Send would wait or fail.
+	TrySend(m api.Message) (ok bool)
 }
 
 // Feed gives a mailbox's messages in steps; see mailbox.Reader.
 type Feed interface {
 	Asked() // the module receives: the step before the first message
-	Wait(ctx context.Context) error
+	// OnReadable has call called, at once and then in anybody's goroutine, when TryNext may return a message or an error.
+	OnReadable(call func())
 	// Settle waits until TryNext can return all that has been accepted so far, which the disk may hold up for a moment.
 	Settle(ctx context.Context) error
-	Done() <-chan struct{} // closed when the seat is given up or taken over
 	TryNext() (api.Message, bool, error)
 	Begin(seq uint64)
 	Ack(seq uint64)
@@ -145,6 +147,23 @@ func (c *serving) Notify(method string, raw json.RawMessage) {
 			seat.Print(context.Background(), p.Text)
 		}
 	}
+}
+
+// Quick implements jsonrpc.Quick: a message for a mailbox that has room goes there, and on to the module that waits for
+// it, without a change of goroutines.
+func (c *serving) Quick(method string, raw json.RawMessage) (any, error, bool) {
+	if method != methodSend {
+		return nil, nil, false
+	}
+	c.mu.Lock()
+	seat := c.seat
+	c.mu.Unlock()
+	var p sendParams
+	if seat == nil || p.parse(raw) != nil || p.Resent {
+		return nil, nil, false
+	}
+	m, err := p.message()
+	return nil, nil, err == nil && seat.TrySend(m)
 }
 
 // Request implements jsonrpc.Handler.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/jsonrpc"
@@ -15,20 +16,20 @@ const (
 	windowBytes    = 1 << 20
 )
 
-// seated is a module's seat and what has been pushed through the connection.
+// seated is a module's seat and what has been pushed through the connection. Nothing here has a goroutine of its own:
+// messages are pushed by whoever puts them into the mailbox, or makes room in the window.
 type seated struct {
 	Seat
 	feed Feed
 	peer *jsonrpc.Peer
-	stop context.CancelFunc
-	done chan struct{} // closed when the pusher has returned
-	room chan struct{} // capacity 1: the window may have room
 
-	mu    sync.Mutex // held while messages are fetched and queued for writing, so that they leave in order
-	ahead []pushed   // not finished with, in order
+	again atomic.Bool // somebody found mu taken: who has it looks again
+	mu    sync.Mutex  // held while messages are fetched and queued for writing, so that they leave in order
+	ahead []pushed    // not finished with, in order
 	bytes int
 	begun uint64 // the message that the module's code has, or had last
 	wants bool   // a Receive waits: the next message pushed is in the module's hand at once
+	ended bool   // nothing is pushed any more
 }
 
 type pushed struct {
@@ -50,62 +51,56 @@ func (c *serving) open(ctx context.Context, raw json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	life, stop := context.WithCancel(c.server.life)
-	s := &seated{Seat: seat, feed: seat.Feed(), peer: c.peer, stop: stop, done: make(chan struct{}), room: make(chan struct{}, 1)}
+	s := &seated{Seat: seat, feed: seat.Feed(), peer: c.peer}
 	if p.Resume && p.Hand != 0 {
 		s.ahead, s.begun = append(s.ahead, pushed{seq: p.Hand}), p.Hand
 	}
 	c.seat = s
-	go s.push(life)
+	s.feed.OnReadable(s.push)
 	return openResult{Version: c.server.version}, nil
 }
 
 // halt ends the pushing.
 func (s *seated) halt() {
-	s.stop()
-	<-s.done
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
 }
 
-// push sends messages as they come, within the window, until the seat is given up or taken over.
-func (s *seated) push(ctx context.Context) {
-	defer close(s.done)
-	for {
-		if err := s.feed.Wait(ctx); err != nil {
-			if ctx.Err() == nil {
-				// A module that has gone needs no telling.
-				s.peer.Notify(ctx, methodSeatEnded, jsonrpc.Error{Code: api.Code(err), Message: err.Error()})
-			}
-			return
-		}
-		s.mu.Lock()
-		full, err := s.fill(ctx)
+// push pushes what is there. If another goroutine is at it, that one looks again.
+func (s *seated) push() {
+	s.again.Store(true)
+	for s.again.Load() && s.mu.TryLock() {
+		s.again.Store(false)
+		s.fill()
 		s.mu.Unlock()
-		if err != nil {
-			if ctx.Err() != nil || jsonrpc.Lost(err) {
-				return
-			}
-			continue // Wait returns what it is
-		}
-		if full {
-			select {
-			case <-s.room:
-			case <-s.feed.Done():
-			case <-ctx.Done():
-				return
-			}
-		}
 	}
 }
 
-// fill pushes what is there, as far as the window has room. It is called with mu held.
-func (s *seated) fill(ctx context.Context) (full bool, err error) {
-	for {
+// unlock gives mu back, and looks again for those who found it taken.
+func (s *seated) unlock() {
+	s.mu.Unlock()
+	if s.again.Load() {
+		s.push()
+	}
+}
+
+// fill pushes what is there, as far as the window has room, and lastly that the seat has ended. It is called with mu held,
+// and waits for nothing.
+func (s *seated) fill() {
+	for !s.ended {
 		if n := len(s.ahead); n >= windowMessages || n > 0 && s.bytes >= windowBytes {
-			return true, nil
+			return // ack makes room
 		}
 		m, ok, err := s.feed.TryNext()
-		if err != nil || !ok {
-			return false, err
+		if err != nil {
+			s.ended = true
+			// A module that has gone needs no telling.
+			s.peer.Push(methodSeatEnded, jsonrpc.Error{Code: api.Code(err), Message: err.Error()})
+			return
+		}
+		if !ok {
+			return
 		}
 		s.ahead = append(s.ahead, pushed{m.Seq, len(m.Text)})
 		s.bytes += len(m.Text)
@@ -114,8 +109,8 @@ func (s *seated) fill(ctx context.Context) (full bool, err error) {
 		}
 		w := toWire(m)
 		w.To = "" // the module knows itself
-		if err := s.peer.Notify(ctx, methodMessage, w); err != nil {
-			return false, err // the connection is lost; the message is still the mailbox's
+		if s.peer.Push(methodMessage, w) != nil {
+			s.ended = true // the connection is lost; the message is still the mailbox's
 		}
 	}
 }
@@ -130,7 +125,7 @@ func (s *seated) next(seq uint64) {
 	} else {
 		s.wants = true
 	}
-	s.mu.Unlock()
+	s.unlock()
 }
 
 // begin notes that the module's code has the message seq. It is called with mu held.
@@ -145,10 +140,10 @@ func (s *seated) later(seq uint64) {
 	s.mu.Lock()
 	s.ack(seq)
 	s.begin(0)
-	s.mu.Unlock()
+	s.unlock()
 }
 
-// ack is called with mu held.
+// ack is called with mu held, which is then given back by unlock.
 func (s *seated) ack(seq uint64) {
 	n := 0
 	for n < len(s.ahead) && s.ahead[n].seq <= seq {
@@ -160,10 +155,7 @@ func (s *seated) ack(seq uint64) {
 	}
 	s.ahead = append(s.ahead[:0], s.ahead[n:]...)
 	s.feed.Ack(seq)
-	select {
-	case s.room <- struct{}{}:
-	default:
-	}
+	s.again.Store(true) // there is room in the window
 }
 
 // seatMethod answers a call of a module that is seated.
@@ -187,21 +179,21 @@ var seatMethods = map[string]seatMethod{
 		s.ack(p.Done)
 		// Only the module knows what it had in hand: a message that was pushed to a Receive which then gave up was not.
 		s.begin(p.Hand)
-		s.mu.Unlock()
+		s.unlock()
 		return nil, s.Close(p.Outcome)
 	}),
 	methodPoll: seatCall(func(ctx context.Context, s *seated, p nextParams) (any, error) {
 		s.feed.Asked()
 		s.mu.Lock()
 		s.ack(p.Ack)
-		s.mu.Unlock()
+		s.unlock()
 		if err := s.feed.Settle(ctx); err != nil {
 			return nil, err
 		}
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		_, err := s.fill(ctx)
-		return nil, err
+		s.fill()
+		s.unlock()
+		return nil, nil
 	}),
 	methodSend: func(ctx context.Context, s *seated, raw json.RawMessage) (any, error) {
 		var p sendParams
@@ -219,7 +211,7 @@ var seatMethods = map[string]seatMethod{
 	},
 	methodPending: seatCall(func(ctx context.Context, s *seated, _ struct{}) (any, error) {
 		s.mu.Lock()
-		defer s.mu.Unlock()
+		defer s.unlock()
 		n, err := s.Pending(ctx)
 		n += len(s.ahead)
 		if len(s.ahead) > 0 && s.ahead[0].seq == s.begun {

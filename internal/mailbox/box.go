@@ -104,6 +104,25 @@ func (b *Box) PutResent(ctx context.Context, m api.Message) (seq uint64, err err
 	return b.put(ctx, &m, true)
 }
 
+// TryPut is Put where it has nothing to wait for: ok is false, and m is not put, in a durable store, while the box is
+// full, and in all cases in which Put would return an error.
+func (b *Box) TryPut(m *api.Message) (ok bool) {
+	size := sizeOf(m)
+	if b.store.opt.Durable || size > maxMessage {
+		return false
+	}
+	b.mu.Lock()
+	if b.ended != nil || len(b.senders) > 0 || !b.fits(size) {
+		b.mu.Unlock()
+		return false
+	}
+	b.push(m, size)
+	wake := b.awaited()
+	b.mu.Unlock()
+	notify(wake)
+	return true
+}
+
 func (b *Box) put(ctx context.Context, m *api.Message, resent bool) (uint64, error) {
 	size := sizeOf(m)
 	if size > maxMessage {

@@ -16,7 +16,8 @@ import (
 type Reader struct {
 	box   *Box
 	begun atomic.Uint64
-	ready chan struct{} // capacity 1: there may be something for Next
+	ready chan struct{}          // capacity 1: there may be something for Next
+	call  atomic.Pointer[func()] // see OnReadable
 
 	// Under box.mu:
 	waiting int   // calls of Next that wait
@@ -27,8 +28,10 @@ type Reader struct {
 // it has not acknowledged is first in the new one.
 func (b *Box) Open() *Reader {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.takeOver()
+	r, ended := b.takeOver()
+	b.mu.Unlock()
+	notify(ended)
+	return r
 }
 
 // Resume is Open for a module that lived on while its host was restarted, and has the message seq in hand: those before
@@ -36,11 +39,16 @@ func (b *Box) Open() *Reader {
 // if the box had forgotten it. A seq of 0 means that the module has nothing in hand.
 func (b *Box) Resume(seq uint64) *Reader {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	r := b.takeOver()
-	if seq == 0 || seq >= maxSeq {
-		return r
+	r, ended := b.takeOver()
+	if seq > 0 && seq < maxSeq {
+		b.resume(r, seq)
 	}
+	b.mu.Unlock()
+	notify(ended)
+	return r
+}
+
+func (b *Box) resume(r *Reader, seq uint64) {
 	for b.queue.n > 0 && b.queue.at(0).m.Seq < seq {
 		b.finish()
 	}
@@ -54,17 +62,17 @@ func (b *Box) Resume(seq uint64) *Reader {
 		b.touch(dirty)
 	}
 	b.makeRoom()
-	return r
 }
 
-func (b *Box) takeOver() *Reader {
+// takeOver makes a new reader. The old one, if it waits, is to be notified.
+func (b *Box) takeOver() (r, ended *Reader) {
 	if old := b.reader; old != nil {
 		old.ended = fmt.Errorf("read mailbox %s: %w", b.name, api.ErrReplaced)
-		notify(b.awaited())
+		ended = b.awaited()
 	}
 	b.fetched = 0
 	b.reader = &Reader{box: b, ready: make(chan struct{}, 1)}
-	return b.reader
+	return b.reader, ended
 }
 
 // Next returns the next message that this reader has not fetched. It waits for one until ctx or the reader ends. It does
@@ -134,16 +142,19 @@ func (b *Box) readable() bool {
 
 // awaited returns the reader, if it waits and would find something.
 func (b *Box) awaited() *Reader {
-	if r := b.reader; r != nil && r.waiting > 0 && (r.ended != nil || b.ended != nil || b.readable()) {
+	if r := b.reader; r != nil && (r.waiting > 0 || r.call.Load() != nil) && (r.ended != nil || b.ended != nil || b.readable()) {
 		return r
 	}
 	return nil
 }
 
-// notify wakes a call of Next. Nobody is woken for nil.
+// notify wakes a call of Next, or makes the call of OnReadable. Nobody is woken for nil. It is called without b.mu held.
 func notify(r *Reader) {
 	if r == nil {
 		return
+	}
+	if call := r.call.Load(); call != nil {
+		(*call)()
 	}
 	select {
 	case r.ready <- struct{}{}:
@@ -195,8 +206,8 @@ func (b *Box) finish() {
 func (r *Reader) Close(outcome api.Outcome) {
 	b := r.box
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.reader != r {
+		b.mu.Unlock()
 		return
 	}
 	if seq := r.begun.Load(); seq > 0 && b.ended == nil {
@@ -208,7 +219,9 @@ func (r *Reader) Close(outcome api.Outcome) {
 		}
 	}
 	r.ended = fmt.Errorf("read mailbox %s: %w", b.name, api.ErrClosed)
-	notify(b.awaited())
+	ended := b.awaited()
 	b.reader = nil
 	b.fetched = 0
+	b.mu.Unlock()
+	notify(ended)
 }
