@@ -124,6 +124,9 @@ func (p *Peer) Run(ctx context.Context) error {
 				return p.fail(ctx.Err())
 			}
 		}
+		p.mu.Lock()
+		p.leave()
+		p.mu.Unlock()
 		clear(messages) // they hold on to the frame
 	}
 }
@@ -181,13 +184,18 @@ func (p *Peer) Notify(ctx context.Context, method string, params any) error {
 	return p.notify(method, params, func(message []byte) error { return p.send(ctx, method, message) })
 }
 
-// Push is Notify that never waits, for notifications of which the caller bounds the number and size.
-func (p *Peer) Push(method string, params any) error {
+// Push is Notify that never waits, for notifications of which the caller bounds the number and size. With soon, it leaves
+// at once; else when the writer comes to it, together with what has been pushed until then.
+func (p *Peer) Push(method string, params any, soon bool) error {
 	return p.notify(method, params, func(message []byte) error {
 		err := p.queue(method, message)
 		if err == nil {
 			p.mu.Lock()
-			p.leave()
+			if soon {
+				p.leave()
+			} else {
+				p.out.signal()
+			}
 			p.mu.Unlock()
 		}
 		return err
@@ -286,7 +294,8 @@ func (p *Peer) cancel(params json.RawMessage) {
 	}
 }
 
-// quick answers a call at once, if the handler can and there is room for the answer.
+// quick answers a call at once, if the handler can and there is room for the answer, which leaves when all of the frame
+// has been looked at.
 func (p *Peer) quick(m *message) bool {
 	handler, ok := p.handler.(Quick)
 	if !ok {
@@ -306,11 +315,7 @@ func (p *Peer) quick(m *message) bool {
 	buf := p.scratch.Get().(*[]byte)
 	defer p.release(buf)
 	*buf = encodeAnswer((*buf)[:0], m.ID, result, err)
-	if p.queue("answer", *buf) == nil { // a lost connection is Run's to tell
-		p.mu.Lock()
-		p.leave()
-		p.mu.Unlock()
-	}
+	p.queue("answer", *buf) // a lost connection is Run's to tell
 	return true
 }
 
