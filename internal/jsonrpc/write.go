@@ -16,6 +16,9 @@ const (
 	// fits into a socket's buffer, even if the far side reads nothing. Each write counts for overhead more.
 	credit   = 48 << 10
 	overhead = 1 << 10
+	// few is how many calls may wait for their answers for the next message to leave at once. Where more do, the far side
+	// is busy, and what the writer takes together costs less.
+	few = 4
 	// farewell bounds the wait for the last words to a far side that is given up.
 	farewell = time.Second
 )
@@ -88,7 +91,11 @@ func (p *Peer) send(ctx context.Context, what string, message []byte) error {
 		}
 		if p.out.bytes < maxBuffered {
 			p.out.add(message, p.batching)
-			p.leave()
+			if len(p.calls) <= few {
+				p.leave()
+			} else {
+				p.out.signal()
+			}
 			p.mu.Unlock()
 			return nil
 		}
