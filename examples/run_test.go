@@ -58,7 +58,7 @@ func newHome(t *testing.T) *home {
 			h.env = append(h.env, variable)
 		}
 	}
-	h.env = append(h.env, "XDG_DATA_HOME="+dir, "XDG_STATE_HOME="+dir, "XDG_RUNTIME_DIR="+dir, "XDG_CONFIG_HOME="+dir)
+	h.env = append(h.env, "XDG_DATA_HOME="+dir+"/d", "XDG_STATE_HOME="+dir+"/s", "XDG_RUNTIME_DIR="+dir)
 	return h
 }
 

@@ -80,7 +80,7 @@ func newHome(t *testing.T) *home {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return &home{t: t, dir: dir, env: append(os.Environ(),
-		"XDG_DATA_HOME="+dir, "XDG_STATE_HOME="+dir, "XDG_RUNTIME_DIR="+dir)}
+		"XDG_DATA_HOME="+dir+"/d", "XDG_STATE_HOME="+dir+"/s", "XDG_RUNTIME_DIR="+dir)}
 }
 
 // project writes a project's files and returns its folder.

@@ -200,12 +200,21 @@ func gone(t *testing.T, pids []int) {
 	}
 }
 
-// alive reports whether a process runs (and is not a zombie that nobody has buried).
+// alive reports whether a thread of a process runs: one that was killed lets go of its locks only with the last, while the
+// first, which stands for the process, may be a zombie already. (A zombie that nobody has buried is not alive.)
 func alive(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	if err != nil {
-		return false
+		panic(err) // the pattern is wrong
 	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(rest, "Z")
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has just ended
+		}
+		if _, rest, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X") {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,201 @@
+package soak
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// daemon is a backend in the background, which agents of several runs share.
+type daemon struct {
+	h     *home
+	ports []string // the flags that name them: it has the same ports in all its lives
+}
+
+func (h *home) daemon() *daemon {
+	h.t.Helper()
+	d := &daemon{h: h, ports: []string{"--mqtt-port", freePort(h.t), "--api-port", freePort(h.t)}}
+	d.start()
+	h.t.Cleanup(func() { h.command("backend", "stop") })
+	return d
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+}
+
+// command runs a command to its end and returns what it printed.
+func (h *home) command(args ...string) []byte {
+	h.t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Env = h.env
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		h.t.Fatalf("coma %s: %v", strings.Join(args, " "), err)
+	}
+	return out
+}
+
+func (d *daemon) start() {
+	d.h.t.Helper()
+	d.h.command(append([]string{"backend", "start"}, d.ports...)...)
+}
+func (d *daemon) restart() { d.h.t.Helper(); d.h.command("backend", "restart") }
+
+// kill ends the daemon as kill -9 does, and starts another one.
+func (d *daemon) kill() {
+	d.h.t.Helper()
+	var backends []struct {
+		PID int `json:"pid"`
+	}
+	if err := json.Unmarshal(d.h.command("backend", "status", "--json"), &backends); err != nil || len(backends) != 1 {
+		d.h.t.Fatalf("backends: %+v, %v", backends, err)
+	}
+	if err := syscall.Kill(backends[0].PID, syscall.SIGKILL); err != nil {
+		d.h.t.Fatal(err)
+	}
+	gone(d.h.t, []int{backends[0].PID})
+	d.start()
+}
+
+// A sink that writes what it got into a file, too: a line of the log may be said twice, or not at all, while the backend
+// is away.
+const writingSink = `package sink
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/concurrent-modular-agent/coma"
+)
+
+func Run(ctx context.Context, agent *coma.Agent) error {
+	got, err := os.OpenFile(os.Getenv("GOT"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer got.Close()
+	for {
+		msg, err := agent.Receive(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(got, msg.Text); err != nil {
+			return err
+		}
+		agent.Log("got", msg.Text)
+	}
+}
+`
+
+// TestBackendStorm restarts the backend that two agents share, while one sends numbered messages to itself and to the
+// other: both go on by themselves. Clean restarts lose no message, and none is handled twice or out of order; where the
+// backend is killed, durable agents lose none.
+func TestBackendStorm(t *testing.T) {
+	t.Run("restart", func(t *testing.T) {
+		one, other := backendStorm(t, "", (*daemon).restart)
+		inOrder(t, "sink", one)
+		inOrder(t, "other/sink", other)
+	})
+	t.Run("kill", func(t *testing.T) {
+		one, other := backendStorm(t, "durable: true\n", (*daemon).kill)
+		missing(t, one, slices.Max(one))
+		missing(t, other, slices.Max(other))
+	})
+}
+
+// backendStorm returns what both sinks got.
+func backendStorm(t *testing.T, settings string, strike func(*daemon)) (one, other []int) {
+	random := seeded(t)
+	h := newHome(t)
+	sinkOf := func(agent string) (settingsOf, got string) {
+		got = filepath.Join(h.dir, agent+".got")
+		return fmt.Sprintf("agent: %s\n%smodules:\n  sink:\n    env: {GOT: %s}\n", agent, settings, got), got
+	}
+	stormSettings, gotOne := sinkOf("storm")
+	otherSettings, gotOther := sinkOf("other")
+	both := `agent.Send(context.WithoutCancel(ctx), "sink", msg.Text); err != nil {
+			return err
+		}
+		if err := agent.Send(context.WithoutCancel(ctx), "other/sink", msg.Text)`
+	relay := strings.Replace(storm["relay/relay.go"], `agent.Send(context.WithoutCancel(ctx), "sink", msg.Text)`, both, 1)
+	sender := h.project("storm", map[string]string{
+		"coma.yaml": stormSettings, "source/source.go": storm["source/source.go"], "relay/relay.go": relay, "sink/sink.go": writingSink,
+	})
+	receiver := h.project("other", map[string]string{"coma.yaml": otherSettings, "sink/sink.go": writingSink})
+
+	d := h.daemon()
+	b := h.run("--backend", "auto", "--no-watch", receiver)
+	b.await(0, "start of other/sink", func(l line) bool { return l.Event == "started" })
+	a := h.run("--backend", "auto", "--no-watch", sender)
+	goOn := func() {
+		t.Helper()
+		for _, r := range []*running{a, b} {
+			from := r.seen()
+			for range 10 + random.IntN(30) {
+				_, from = r.await(from, "message at a sink", func(l line) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got ") })
+			}
+		}
+	}
+	goOn()
+	strikes := long(20, 3)
+	for range strikes {
+		strike(d)
+		goOn()
+	}
+	a.stop()
+	b.stop()
+	for _, r := range []*running{a, b} {
+		for _, l := range r.lines {
+			if l.Event == "failed" || l.Event == "restarted" {
+				t.Errorf("a module did not outlive the backend: %+v", l)
+			}
+		}
+	}
+	one, other = numbersIn(t, gotOne), numbersIn(t, gotOther)
+	t.Logf("%d strikes, %d and %d messages", strikes, len(one), len(other))
+	return one, other
+}
+
+func numbersIn(t *testing.T, path string) []int {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var numbers []int
+	for word := range strings.FieldsSeq(string(text)) {
+		var n int
+		if _, err := fmt.Sscan(word, &n); err != nil {
+			t.Fatalf("%s: %q is no number", path, word)
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers
+}
+
+// inOrder fails unless got counts from 1.
+func inOrder(t *testing.T, name string, got []int) {
+	t.Helper()
+	for i, n := range got {
+		if n != i+1 {
+			t.Errorf("%s: message %d of %d is number %d; around it: %v", name, i+1, len(got), n, got[max(0, i-5):min(len(got), i+6)])
+			return
+		}
+	}
+}
