@@ -17,7 +17,9 @@ package comatest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -43,6 +45,7 @@ type Host struct {
 	host    api.Host
 	console *console
 	played  map[string]*coma.Agent // modules that the test itself plays
+	now     func() time.Time
 }
 
 // Start starts a host that ends with the test. others are modules that the ones under test send to, and that the test
@@ -93,17 +96,25 @@ func (h *Host) open(t testing.TB, module string) *coma.Agent {
 			t.Errorf("close module %s: %v", module, err)
 		}
 	})
-	return coma.NewAgent(session, "", nil)
+	return coma.NewAgent(session, "", h.now)
 }
 
+// SetNow sets the clock that Agent.Now and Message.Age read, for modules that begin after the call. The host's own times,
+// Message.Time among them, stay real.
+func (h *Host) SetNow(now func() time.Time) { h.now = now }
+
 // Run runs a module, beside the test and other modules, until the test t ends. Its context ends then; an error other than
-// that, or not returning within 5 s fails t.
+// that, a panic, or not returning within 5 s fails t.
 func (h *Host) Run(t testing.TB, module string, run coma.RunFunc) {
 	t.Helper()
 	agent := h.open(t, module)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, agent) }()
+	go func() {
+		err := errLeft
+		defer func() { ended <- err }()
+		err = outcome(ctx, agent, run)
+	}()
 	t.Cleanup(func() {
 		cancel()
 		select {
@@ -115,6 +126,18 @@ func (h *Host) Run(t testing.TB, module string, run coma.RunFunc) {
 			t.Errorf("module %s has not returned %s after its context ended", module, stopPatience)
 		}
 	})
+}
+
+var errLeft = errors.New("left by runtime.Goexit (t.Fatal and its like are for the test's own goroutine)")
+
+// outcome runs a module and returns its error. A panic is one, too, which keeps the tests of others going.
+func outcome(ctx context.Context, agent *coma.Agent, run coma.RunFunc) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic: %v\n\n%s", cause, debug.Stack())
+		}
+	}()
+	return run(ctx, agent)
 }
 
 // Send puts text into a module's mailbox, as "coma send" does.

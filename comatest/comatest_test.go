@@ -3,6 +3,9 @@ package comatest_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,17 +60,64 @@ type recorder struct {
 	cleanups []func()
 }
 
-func (r *recorder) Errorf(format string, args ...any) { r.said = append(r.said, format) }
-func (r *recorder) Cleanup(f func())                  { r.cleanups = append(r.cleanups, f) }
+func (r *recorder) Errorf(format string, args ...any) {
+	r.said = append(r.said, fmt.Sprintf(format, args...))
+}
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
 
-func TestAModulesErrorFailsTheTest(t *testing.T) {
-	host := comatest.Start(t)
-	r := &recorder{TB: t}
-	host.Run(r, "broken", func(context.Context, *coma.Agent) error { return errors.New("broken") })
-	for i := len(r.cleanups) - 1; i >= 0; i-- {
-		r.cleanups[i]()
+// end ends the recorded test.
+func (r *recorder) end() {
+	for _, f := range slices.Backward(r.cleanups) {
+		f()
 	}
-	if len(r.said) != 1 || !strings.Contains(r.said[0], "module") {
-		t.Errorf("said %q", r.said)
+}
+
+func explode(context.Context, *coma.Agent) error { panic("kaboom") }
+
+func TestWhatFailsTheTest(t *testing.T) {
+	tests := []struct {
+		name string
+		run  coma.RunFunc
+		want []string // parts of what is said; nothing is said if there are none
+	}{
+		{"error", func(context.Context, *coma.Agent) error { return errors.New("is broken") }, []string{"module m: is broken"}},
+		{"panic", explode, []string{"module m: panic: kaboom", "comatest_test.explode", "comatest_test.go:"}},
+		{"exit of the goroutine", func(context.Context, *coma.Agent) error { runtime.Goexit(); return nil }, []string{"Goexit"}},
+		{"done", func(context.Context, *coma.Agent) error { return nil }, nil},
+		{"stopped", func(ctx context.Context, _ *coma.Agent) error { <-ctx.Done(); return ctx.Err() }, nil},
+		{"stopped while it receives", func(ctx context.Context, agent *coma.Agent) error {
+			_, err := agent.Receive(ctx)
+			return err
+		}, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			host := comatest.Start(t)
+			r := &recorder{TB: t}
+			host.Run(r, "m", test.run)
+			r.end()
+			if len(test.want) == 0 && len(r.said) > 0 || len(test.want) > 0 && len(r.said) != 1 {
+				t.Fatalf("said %q", r.said)
+			}
+			for _, part := range test.want {
+				if !strings.Contains(r.said[0], part) {
+					t.Errorf("%q is not in what was said:\n%s", part, r.said[0])
+				}
+			}
+		})
+	}
+}
+
+func TestSetNow(t *testing.T) {
+	host := comatest.Start(t, "m")
+	later := time.Now().Add(time.Hour)
+	host.SetNow(func() time.Time { return later })
+	host.Send("m", "hello")
+	agent := host.Agent("m")
+	if now := agent.Now(); !now.Equal(later) {
+		t.Errorf("it is %s, want %s", now, later)
+	}
+	if age := host.Receive("m", patience).Age(); age < time.Hour-patience || age > time.Hour {
+		t.Errorf("the message is %s old, want an hour or a little less", age)
 	}
 }
