@@ -35,6 +35,9 @@ func (b *bench) row(what, value, against string) {
 }
 
 func main() {
+	if asPeer() {
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {

@@ -34,6 +34,10 @@ func (b *bench) messages() error {
 		}
 	}
 	roundTrip["channel"], rate["channel"] = channel()
+	var err error
+	if roundTrip["relay"], rate["relay"], err = b.limit(); err != nil {
+		return err
+	}
 	stop, address, err := mosquitto(b)
 	if err != nil {
 		b.row("mosquitto", "not measured", err.Error())
@@ -52,6 +56,7 @@ func (b *bench) messages() error {
 	aims := map[string]string{"process": "aim 100 µs", "none": "aim 5 µs"}
 	for _, way := range []struct{ key, name string }{
 		{"process", "two modules, a process each"}, {"none", "two modules, isolation none"}, {"channel", "two goroutines, a Go channel"},
+		{"relay", "the limit: three bare processes, unix sockets, no content"},
 		{"mosquitto0", "mosquitto + paho.mqtt.golang, QoS 0"}, {"mosquitto1", "mosquitto + paho.mqtt.golang, QoS 1"},
 		{"mosquitto2", "mosquitto + paho.mqtt.golang, QoS 2"}, {"python", "mosquitto + paho-mqtt (Python), QoS 2: the Python framework's way"},
 	} {
@@ -62,7 +67,7 @@ func (b *bench) messages() error {
 	for _, way := range []struct{ key, name, aim string }{
 		{"process1", "two modules, a process each, 1 sender", ""}, {"process16", "two modules, a process each, 16 senders", "aim 50,000"},
 		{"none1", "two modules, isolation none, 1 sender", "aim 500,000"}, {"none16", "two modules, isolation none, 16 senders", ""},
-		{"channel", "two goroutines, a Go channel", ""},
+		{"channel", "two goroutines, a Go channel", ""}, {"relay", "the limit: three bare processes, 16 senders", ""},
 		{"mosquitto0", "mosquitto + paho.mqtt.golang, QoS 0", ""}, {"mosquitto1", "mosquitto + paho.mqtt.golang, QoS 1", ""},
 		{"mosquitto2", "mosquitto + paho.mqtt.golang, QoS 2", ""}, {"python", "mosquitto + paho-mqtt (Python), QoS 2", ""},
 	} {

@@ -72,9 +72,6 @@ func topicPattern(text string, topic bool) string {
 	return api.MessageTopic(text, "#")
 }
 
-// unannounced is how long a backend may take to say that it listens; one that does not say so is taken to listen then.
-const unannounced = 300 * time.Millisecond
-
 // listen shows what all backends of the user hear, until Ctrl-C, enough, or the last of them has gone.
 func listen(ctx context.Context, pattern string, opt listenOptions, lines *heardLines) error {
 	dirs, err := folders.FromEnv()
@@ -104,15 +101,14 @@ func listen(ctx context.Context, pattern string, opt listenOptions, lines *heard
 				fmt.Fprintln(lines.notes, "listening")
 			}
 		})
-		timer := time.AfterFunc(unannounced, listens)
 		ended.Go(func() {
 			defer f.Close()
-			defer timer.Stop()
 			errs[i] = f.Listen(ctx, pattern, func(h api.Heard) {
-				listens()
-				if h.Topic != "" { // an entry without a topic only says that the listening has begun
-					lines.show(h)
+				if h.Topic == "" { // it only says that the listening has begun
+					listens()
+					return
 				}
+				lines.show(h)
 			})
 		})
 	}

@@ -137,11 +137,19 @@ func (k *broker) send(agent, module string, m api.Message) error {
 	return nil
 }
 
-func (k *broker) publish(p api.Publication) error {
+// publish publishes for a module, "agent/module", or for the backend itself, "".
+func (k *broker) publish(from string, p api.Publication) error {
 	if k == nil {
 		return nil // offline: nobody could hear it
 	}
-	if err := k.server.Publish(p.Topic, p.Payload, p.Retain, p.QoS); err != nil {
+	err := k.server.InjectPacket(k.mirrorer, packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: p.QoS, Retain: p.Retain},
+		TopicName:   p.Topic,
+		PacketID:    uint16(p.QoS), // the broker's checks ask for one unless the QoS is 0
+		Payload:     p.Payload,
+		Properties:  packets.Properties{User: []packets.UserProperty{{Key: propertyFrom, Val: from}}},
+	})
+	if err != nil {
 		return fmt.Errorf("publish to %s: %w", p.Topic, err)
 	}
 	return nil
@@ -242,6 +250,7 @@ func (k *broker) listen(ctx context.Context, pattern string, heard func(api.Hear
 		return err
 	}
 	defer k.unsubscribe(pattern, id)
+	heard(api.Heard{Time: time.Now()}) // from here on nothing is missed
 	for {
 		select {
 		case h := <-queue:

@@ -79,7 +79,7 @@ func (h *host) Report(_ context.Context, state api.ModuleState) error {
 	if err != nil {
 		return fmt.Errorf("report %s/%s: %w", a.name, state.Module, err)
 	}
-	return a.backend.broker.publish(api.Publication{Topic: api.StateTopic(a.name, state.Module), Payload: text, Retain: true})
+	return a.backend.broker.publish("", api.Publication{Topic: api.StateTopic(a.name, state.Module), Payload: text, Retain: true})
 }
 
 // Ended implements api.Host.
@@ -126,7 +126,7 @@ func (h *host) Remove(_ context.Context, module string) error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, a.kept.remove(module),
-		a.backend.broker.publish(api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))
+		a.backend.broker.publish("", api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))
 	return errors.Join(errs...)
 }
 
@@ -145,7 +145,7 @@ func (h *host) Close() error {
 	a.mu.Unlock()
 	var errs []error
 	for module := range states {
-		errs = append(errs, a.backend.broker.publish(api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))
+		errs = append(errs, a.backend.broker.publish("", api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))
 	}
 	return errors.Join(append(errs, a.done())...)
 }

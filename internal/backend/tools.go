@@ -307,16 +307,22 @@ func (b *Backend) BackupMemory(ctx context.Context, name, path string) (info api
 
 // RestoreMemory implements api.Backend.
 func (b *Backend) RestoreMemory(ctx context.Context, name, path string, replace bool) (info api.MemoryInfo, err error) {
-	if _, err := memory.Inspect(path); err != nil {
-		return info, err // before a memory is made for it
+	file, err := memory.Path(b.memoryDir(), name)
+	if err != nil {
+		return info, fmt.Errorf("memory %q: %w", name, err)
 	}
+	_, missing := os.Stat(file)
 	err = b.withMemory(name, true, func(s *memory.Store) error {
 		header, err := s.RestoreFile(ctx, path, memory.RestoreOptions{Replace: replace})
 		info = backupInfo(header)
 		return err
 	})
+	if err != nil && errors.Is(missing, fs.ErrNotExist) && b.openMemory(name) == nil {
+		err = errors.Join(err, memory.Remove(b.memoryDir(), name)) // the empty one that was made for it
+	}
 	return info, err
 }
+
 func backupInfo(h memory.Header) api.MemoryInfo {
 	return api.MemoryInfo{Name: h.Name, Records: h.Records, Embedder: h.Embedder, Dimension: h.Dimension}
 }
