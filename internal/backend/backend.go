@@ -61,7 +61,8 @@ type Backend struct {
 
 	mu     sync.Mutex
 	agents map[string]*agent
-	closed bool
+	ending bool // Close has begun
+	closed bool // no agent is opened any more
 }
 
 // Open starts the services.
@@ -111,12 +112,13 @@ func (b *Backend) serve() (err error) {
 // Close ends all services. Mailboxes and memories are on disk when it returns.
 func (b *Backend) Close() error {
 	b.mu.Lock()
-	if b.closed {
+	if b.ending {
 		b.mu.Unlock()
 		return nil
 	}
-	b.closed = true
+	b.ending = true
 	b.mu.Unlock()
+	// Connections end before anything that they are for is refused: what has no answer is asked again at the next backend.
 	var errs []error
 	if b.socket != "" {
 		errs = append(errs, b.unregister())
@@ -133,7 +135,7 @@ func (b *Backend) Close() error {
 	}
 	b.mu.Lock()
 	agents := b.agents
-	b.agents = nil
+	b.agents, b.closed = nil, true
 	b.mu.Unlock()
 	for _, a := range agents {
 		errs = append(errs, a.close())

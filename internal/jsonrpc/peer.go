@@ -359,6 +359,9 @@ func (p *Peer) answer(ctx, callCtx context.Context, id, method string, params js
 	p.mu.Lock()
 	delete(p.answers, id)
 	p.mu.Unlock()
+	if ctx.Err() != nil {
+		return // the handler may have failed for no other reason: the caller is to learn that the connection is lost
+	}
 	buf := p.scratch.Get().(*[]byte)
 	defer p.release(buf)
 	*buf = encodeAnswer((*buf)[:0], json.RawMessage(id), result, err)
