@@ -3,7 +3,6 @@ package coma
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -169,5 +168,3 @@ func (a *Agent) Kept(ctx context.Context, key string, v any) (bool, error) {
 
 // outputTimeout bounds Print and Log, which take no context: output must not hold up a module whose host is away.
 const outputTimeout = 5 * time.Second
-
-var errNoInterval = errors.New("interval must be positive")

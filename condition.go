@@ -1,44 +1,81 @@
 package coma
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
-// Option narrows what a Memory call works on.
+// Option narrows what a Memory call works on. Which options a call takes is said there; others are ErrInvalid, since a
+// limit that is not kept is worse than none.
 type Option interface {
-	choose(*api.Selection)
+	choose(*choice)
 }
 
-type optionFunc func(*api.Selection)
+// choice is what the options of one call come to.
+type choice struct {
+	api.Selection // without Filter
+	conditions    []api.Filter
+	named         bool     // by IDs, of which there may be none
+	used          []string // the options' names
+}
 
-func (f optionFunc) choose(sel *api.Selection) { f(sel) }
+type option struct {
+	name string
+	set  func(*choice)
+}
 
-func selection(options []Option) api.Selection {
-	var sel api.Selection
+func (o option) choose(c *choice) {
+	c.used = append(c.used, o.name)
+	o.set(c)
+}
+
+// chosen reads the options of a call that takes conditions and those that taken names.
+func chosen(call string, options []Option, taken ...string) (choice, error) {
+	var c choice
 	for _, o := range options {
-		o.choose(&sel)
+		o.choose(&c)
 	}
-	return sel
+	for _, name := range c.used {
+		if !slices.Contains(taken, name) {
+			return c, fmt.Errorf("%s: %w: it does not take %s", call, ErrInvalid, name)
+		}
+	}
+	return c, nil
 }
+
+// filter is all conditions as one; nil where there is none.
+func (c choice) filter() *api.Filter {
+	switch len(c.conditions) {
+	case 0:
+		return nil
+	case 1:
+		return &c.conditions[0]
+	}
+	return &api.Filter{Op: "and", Filters: c.conditions}
+}
+
+// nothing tells that the call chooses nothing: it names records, and the list of names is empty.
+func (c choice) nothing() bool { return c.named && len(c.IDs) == 0 }
 
 // Oldest makes Get begin with the oldest record.
-func Oldest() Option { return optionFunc(func(sel *api.Selection) { sel.Oldest = true }) }
+func Oldest() Option { return option{"Oldest", func(c *choice) { c.Oldest = true }} }
 
 // Since leaves out records before t.
-func Since(t time.Time) Option { return optionFunc(func(sel *api.Selection) { sel.Since = t }) }
+func Since(t time.Time) Option { return option{"Since", func(c *choice) { c.Since = t }} }
 
 // Until leaves out records at and after t.
-func Until(t time.Time) Option { return optionFunc(func(sel *api.Selection) { sel.Until = t }) }
+func Until(t time.Time) Option { return option{"Until", func(c *choice) { c.Until = t }} }
 
-// IDs chooses records by their IDs.
+// IDs chooses records by their IDs; no ID at all chooses no record.
 func IDs(ids ...string) Option {
-	return optionFunc(func(sel *api.Selection) { sel.IDs = append(sel.IDs, ids...) })
+	return option{"IDs", func(c *choice) { c.IDs, c.named = append(c.IDs, ids...), true }}
 }
 
 // WithVectors makes answers carry the records' vectors.
-func WithVectors() Option { return optionFunc(func(sel *api.Selection) { sel.Vectors = true }) }
+func WithVectors() Option { return option{"WithVectors", func(c *choice) { c.Vectors = true }} }
 
 // Condition is an Option that chooses records by what is in them, such as coma.Key("mood").Equal("calm"). Several
 // conditions in one call must all hold.
@@ -46,13 +83,7 @@ type Condition struct {
 	filter api.Filter
 }
 
-func (c Condition) choose(sel *api.Selection) {
-	if sel.Filter == nil {
-		sel.Filter = &c.filter
-		return
-	}
-	sel.Filter = &api.Filter{Op: "and", Filters: []api.Filter{*sel.Filter, c.filter}}
-}
+func (c Condition) choose(to *choice) { to.conditions = append(to.conditions, c.filter) }
 
 // Key begins a condition on the metadata value of that name. Numbers compare by value: 2 equals 2.0.
 func Key(name string) KeyCondition { return KeyCondition{name} }

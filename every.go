@@ -13,10 +13,13 @@ import (
 // one; over time the rhythm is kept.
 func (a *Agent) Every(ctx context.Context, interval time.Duration, f func(ctx context.Context) error) error {
 	if interval <= 0 {
-		return fmt.Errorf("every %v: %w", interval, errNoInterval)
+		return fmt.Errorf("every %v: %w: the interval must be positive", interval, ErrInvalid)
 	}
 	start := time.Now()
 	for turn := int64(0); ; {
+		if err := ctx.Err(); err != nil {
+			return err // also where the next turn is due at once, because f took long
+		}
 		if err := f(ctx); err != nil {
 			return err
 		}

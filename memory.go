@@ -55,9 +55,12 @@ func (m *Memory) AddRecords(ctx context.Context, records ...Record) ([]string, e
 // Get returns the newest limit records (all, if limit is 0), newest first. Options narrow the choice: a Condition,
 // Oldest, Since, Until, IDs, WithVectors.
 func (m *Memory) Get(ctx context.Context, limit int, options ...Option) ([]Record, error) {
-	sel := selection(options)
-	sel.Limit = limit
-	found, err := m.memory.Get(ctx, sel)
+	c, err := chosen("get records", options, "Oldest", "Since", "Until", "IDs", "WithVectors")
+	if err != nil || c.nothing() {
+		return nil, err
+	}
+	c.Limit, c.Filter = limit, c.filter()
+	found, err := m.memory.Get(ctx, c.Selection)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +83,11 @@ func (m *Memory) QueryVector(ctx context.Context, vector []float32, k int, optio
 }
 
 func (m *Memory) query(ctx context.Context, q api.Query, options []Option) ([]Match, error) {
-	sel := selection(options)
-	q.Filter, q.Vectors = sel.Filter, sel.Vectors
+	c, err := chosen("query records", options, "WithVectors")
+	if err != nil {
+		return nil, err
+	}
+	q.Filter, q.Vectors = c.filter(), c.Vectors
 	found, err := m.memory.Query(ctx, q)
 	if err != nil {
 		return nil, err
@@ -102,17 +108,20 @@ func (m *Memory) Update(ctx context.Context, records ...Record) error {
 // Delete forgets the records that options choose (IDs, or a Condition; at least one is needed) and returns how many
 // there were.
 func (m *Memory) Delete(ctx context.Context, options ...Option) (int, error) {
-	sel := selection(options)
-	return m.memory.Delete(ctx, sel.IDs, sel.Filter)
+	c, err := chosen("delete records", options, "IDs")
+	if err != nil || c.nothing() {
+		return 0, err
+	}
+	return m.memory.Delete(ctx, c.IDs, c.filter())
 }
 
 // Count counts the records that fulfil all conditions; without one, all records.
 func (m *Memory) Count(ctx context.Context, conditions ...Condition) (int, error) {
-	var sel api.Selection
-	for _, c := range conditions {
-		c.choose(&sel)
+	var c choice
+	for _, condition := range conditions {
+		condition.choose(&c)
 	}
-	return m.memory.Count(ctx, sel.Filter)
+	return m.memory.Count(ctx, c.filter())
 }
 
 // Clear forgets everything and returns how many records there were.
