@@ -16,6 +16,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/console"
 	"github.com/concurrent-modular-agent/coma/internal/daemon"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
@@ -275,7 +276,7 @@ func backendStatus(ctx context.Context, out io.Writer, asJSON bool) error {
 		err = t.flush()
 		for _, s := range all {
 			for _, problem := range s.Problems {
-				fmt.Fprintf(out, "problem (pid %d): %s\n", s.PID, printable(problem))
+				fmt.Fprintf(out, "problem (pid %d): %s\n", s.PID, console.Printable(problem))
 			}
 		}
 	default:

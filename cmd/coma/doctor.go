@@ -49,9 +49,9 @@ func examine(ctx context.Context, out io.Writer, asJSON bool) error {
 		}
 	} else {
 		for _, f := range findings {
-			fmt.Fprintf(out, "%-4s  %-14s  %s\n", f.Verdict, f.Name, printable(f.Text))
+			fmt.Fprintf(out, "%-4s  %-14s  %s\n", f.Verdict, f.Name, console.Printable(f.Text))
 			if f.Do != "" {
-				fmt.Fprintf(out, "%-4s  %-14s  → %s\n", "", "", printable(f.Do))
+				fmt.Fprintf(out, "%-4s  %-14s  → %s\n", "", "", console.Printable(f.Do))
 			}
 		}
 	}

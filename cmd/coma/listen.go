@@ -169,15 +169,15 @@ func (l *heardLines) line(h api.Heard) string {
 	if from == "" {
 		from = "?"
 	}
-	where := paint("36", printable(h.Topic))
+	where := paint("36", console.Printable(h.Topic))
 	if to, ok := recipient(h.Topic); ok {
-		where = paint("36", printable(from)) + paint("2", " → ") + paint("35", printable(to))
+		where = paint("36", console.Printable(from)) + paint("2", " → ") + paint("35", console.Printable(to))
 	}
 	note := ""
 	if h.Retain {
 		note = paint("2", " (retained)")
 	}
-	return paint("2", h.Time.Local().Format("15:04:05.000")) + " " + where + note + "  " + printable(string(h.Payload))
+	return paint("2", h.Time.Local().Format("15:04:05.000")) + " " + where + note + "  " + console.Printable(string(h.Payload))
 }
 
 // messages is what the topics of messages to modules begin with: see api.MessageTopic.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/console"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
 
@@ -188,9 +189,9 @@ func newMemoryQuery() *cobra.Command {
 }
 
 func recordLine(r api.Record) string {
-	line := r.Time.Local().Format("2006-01-02 15:04:05") + "  " + printable(r.Text)
+	line := r.Time.Local().Format("2006-01-02 15:04:05") + "  " + console.Printable(r.Text)
 	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
-		line += "  " + printable(fmt.Sprintf("%s=%v", key, r.Metadata[key]))
+		line += "  " + console.Printable(fmt.Sprintf("%s=%v", key, r.Metadata[key]))
 	}
 	return line
 }
@@ -285,7 +286,7 @@ memory of an agent that runs is not removed.`,
 			for _, agent := range args {
 				err := onBackends(cmd.Context(), true, func(b api.Backend) error { return b.RemoveMemory(cmd.Context(), agent) })
 				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "removed the memory of %s\n", printable(agent))
+					fmt.Fprintf(cmd.OutOrStdout(), "removed the memory of %s\n", console.Printable(agent))
 				}
 				errs = append(errs, err)
 			}

@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
+
+	"github.com/concurrent-modular-agent/coma/internal/console"
 )
 
 // table writes columns of even width.
@@ -22,7 +22,7 @@ func newTable(out io.Writer, columns ...any) *table {
 
 func (t *table) row(cells ...any) {
 	for i, cell := range cells {
-		text := printable(fmt.Sprint(cell))
+		text := strings.ReplaceAll(console.Printable(fmt.Sprint(cell)), "\t", `\t`) // a tab would begin a column
 		if text == "" {
 			text = "-"
 		}
@@ -35,20 +35,6 @@ func (t *table) row(cells ...any) {
 }
 
 func (t *table) flush() error { return t.w.Flush() }
-
-// printable keeps text from steering the terminal or breaking a line: what is not printable is shown as Go writes it.
-func printable(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-			continue
-		}
-		quoted := strconv.QuoteRune(r)
-		b.WriteString(quoted[1 : len(quoted)-1])
-	}
-	return b.String()
-}
 
 // shortened cuts text to width characters, the last of them "…".
 func shortened(text string, width int) string {

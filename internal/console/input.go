@@ -59,7 +59,7 @@ func (c *Console) answered(line string) string {
 	defer c.mu.Unlock()
 	c.prompt, c.shown = "", false
 	if file, ok := c.opt.In.(*os.File); !c.opt.JSON && !(ok && term.IsTerminal(int(file.Fd()))) {
-		c.out.WriteString(printable(line) + "\n")
+		c.out.WriteString(Printable(line) + "\n")
 		c.out.Flush()
 	}
 	return line

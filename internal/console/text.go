@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/concurrent-modular-agent/coma/internal/module"
 	"github.com/concurrent-modular-agent/coma/internal/supervisor"
@@ -54,8 +55,7 @@ func (c *Console) text(e supervisor.Event) {
 	case supervisor.LoadFailed:
 		c.loadError(e, line)
 	case supervisor.Failed:
-		line(red, "failed: %s", cause(e.Err))
-		c.failure(e, line)
+		c.failure("failed", red, e.Err, line)
 		if e.Delay > 0 {
 			line(dim, "starts again in %s", e.Delay.Round(100*time.Millisecond))
 		}
@@ -67,8 +67,7 @@ func (c *Console) text(e supervisor.Event) {
 		}
 	case supervisor.Stopped:
 		if e.Err != nil {
-			line(yellow, "stopped: %s", cause(e.Err))
-			c.failure(e, line)
+			c.failure("stopped", yellow, e.Err, line)
 		} else {
 			line(dim, "stopped")
 		}
@@ -116,17 +115,33 @@ func cause(err error) string {
 	return err.Error()
 }
 
-func (c *Console) failure(e supervisor.Event, line func(style, format string, args ...any)) {
+// failure shows why a module ended: the cause, whose further lines are indented, and the places.
+func (c *Console) failure(what, style string, err error, line func(style, format string, args ...any)) {
+	first, more, _ := strings.Cut(strings.TrimRight(cause(err), "\n"), "\n")
+	line(style, "%s: %s", what, first)
+	if more != "" {
+		for part := range strings.SplitSeq(more, "\n") {
+			line(style, "  %s", part)
+		}
+	}
 	var failure *module.Failure
-	if !errors.As(e.Err, &failure) {
+	if !errors.As(err, &failure) {
 		return
 	}
 	for _, f := range failure.Frames {
-		line(red, "  %s", f)
+		line(red, "  %s", place(f))
 	}
 	for _, d := range failure.Detail {
 		line(red, "  %s", d)
 	}
+}
+
+// place is a frame as a line. One without a column is not exact: somewhere in the function that begins at its line.
+func place(f module.Frame) string {
+	if f.Column == 0 && f.Line > 0 && f.Function != "" {
+		return fmt.Sprintf("%s:%d: in %s", f.File, f.Line, f.Function)
+	}
+	return f.String()
 }
 
 func pid(e supervisor.Event) string {
@@ -153,7 +168,7 @@ func (c *Console) line(at time.Time, name, style, text string) {
 	padded := name + strings.Repeat(" ", max(0, c.width-len([]rune(name))))
 	c.paint(c.color(name), padded)
 	c.paint(dim, " │ ")
-	c.paint(style, printable(text))
+	c.paint(style, Printable(text))
 	c.out.WriteString("\n")
 	c.showPrompt()
 }
@@ -193,27 +208,26 @@ func (c *Console) taken(n int) bool {
 	return false
 }
 
-// printable keeps a log line from steering the terminal: what is neither printable nor a tab is shown as Go writes it.
-// (What a module prints for the person with agent.Print is left as it is.)
-func printable(text string) string {
-	clean := true
-	for _, r := range text {
-		if r != '\t' && !unicode.IsPrint(r) {
-			clean = false
-			break
-		}
-	}
-	if clean {
+// Printable keeps text from steering the terminal: what is neither printable nor a tab, line ends among it, is shown as
+// Go writes it. (What a module prints for the person with agent.Print is left as it is.)
+func Printable(text string) string {
+	odd := func(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, odd) {
 		return text
 	}
 	var b strings.Builder
-	for _, r := range text {
-		if r == '\t' || unicode.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
+	for len(text) > 0 {
+		r, n := utf8.DecodeRuneInString(text)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[0])
+		case odd(r):
 			quoted := strconv.QuoteRune(r)
 			b.WriteString(quoted[1 : len(quoted)-1])
+		default:
+			b.WriteRune(r)
 		}
+		text = text[n:]
 	}
 	return b.String()
 }

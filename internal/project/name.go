@@ -19,6 +19,8 @@ func CheckName(name string) error {
 	switch {
 	case name == "":
 		return bad("it is empty")
+	case name == "." || name == "..":
+		return bad("it means a folder, wherever names become file names")
 	case len(name) > maxNameBytes:
 		return bad("it is %d bytes long, %d are allowed", len(name), maxNameBytes)
 	case !utf8.ValidString(name):

@@ -415,6 +415,7 @@ func TestLoadFollowsLinksOnce(t *testing.T) {
 func TestCheckName(t *testing.T) {
 	for name, good := range map[string]bool{
 		"chat": true, "user_input": true, "memory-2": true, "küche": true, "台所": true, "a b": true, "a$": true, strings.Repeat("a", 128): true,
+		"...": true, ".": false, "..": false,
 		"": false, "a+b": false, "#": false, "a/b": false, "$a": false, " a": false, "a\n": false, "a\tb": false, "a\x00b": false, "\u00a0a": false,
 		"a\xff": false, "a\x7f": false, "\u0085": false, strings.Repeat("a", 129): false,
 	} {
