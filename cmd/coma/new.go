@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -47,8 +48,20 @@ func makeProject(ctx context.Context, out io.Writer, dir string) error {
 	if made.Needs != "" {
 		finish(ctx, out, dir, made.Needs)
 	}
-	fmt.Fprintf(out, "\nnext:\n  coma run %s\n  coma send %s/greeter world    (from another terminal)\n", dir, made.Name)
+	fmt.Fprintf(out, "\nnext:\n  coma run %s\n  coma send %s world    (from another terminal)\n", word(dir), word(made.Name+"/greeter"))
 	return nil
+}
+
+// word is text as a shell takes it for one word, and coma for no flag.
+func word(text string) string {
+	if strings.HasPrefix(text, "-") {
+		text = "./" + text
+	}
+	plain := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/._-", r) }
+	if strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	return text
 }
 
 // finish runs the go command that completes go.mod, if there is a toolchain. Where it fails, the project runs all the same.

@@ -66,6 +66,14 @@ func run(ctx context.Context, paths []string, opt runOptions) error {
 	if opt.restartDelay <= 0 || opt.debounce <= 0 {
 		return usagef("--restart-delay and --debounce must be above 0")
 	}
+	for _, port := range []struct {
+		flag string
+		n    int
+	}{{"--mqtt-port", opt.mqttPort}, {"--api-port", opt.apiPort}} {
+		if port.n < 0 || port.n > 65535 {
+			return usagef("%s %d: want 1 to 65535", port.flag, port.n)
+		}
+	}
 	if opt.isolation != "" && opt.isolation != "process" && opt.isolation != "none" {
 		return usagef("--isolation %s: want process or none", opt.isolation)
 	}
