@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
@@ -19,9 +20,9 @@ import (
 const completionPatience = 500 * time.Millisecond
 
 // names finds what a word can be completed to; what goes wrong is not told to somebody who has pressed Tab.
-type names func(ctx context.Context, dirs folders.Folders, found []backend.Found) []string
+type names func(ctx context.Context, dirs folders.Folders, backends []api.Backend) []string
 
-// complete offers names for every argument.
+// complete offers names for every argument: of the backends that run, or, where none does, of the stores on disk.
 func complete(find names) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
@@ -34,12 +35,20 @@ func complete(find names) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		defer func() {
-			for _, f := range found {
-				f.Close()
+		var backends []api.Backend
+		for _, f := range found {
+			defer f.Close()
+			backends = append(backends, f.Client)
+		}
+		if len(found) == 0 {
+			stores, err := backend.Open(backend.Options{Folders: dirs, Offline: true, Version: version()})
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-		}()
-		fitting := slices.DeleteFunc(find(ctx, dirs, found), func(name string) bool {
+			defer stores.Close()
+			backends = append(backends, stores)
+		}
+		fitting := slices.DeleteFunc(find(ctx, dirs, backends), func(name string) bool {
 			return !strings.HasPrefix(name, word) || slices.Contains(args, name)
 		})
 		slices.Sort(fitting)
@@ -70,9 +79,9 @@ func completeFirstThenFiles(find names) cobra.CompletionFunc {
 }
 
 // completeModules finds agent/module of agents that run or have run.
-func completeModules(ctx context.Context, dirs folders.Folders, found []backend.Found) (modules []string) {
-	for _, f := range found {
-		agents, err := f.Agents(ctx)
+func completeModules(ctx context.Context, dirs folders.Folders, backends []api.Backend) (modules []string) {
+	for _, b := range backends {
+		agents, err := b.Agents(ctx)
 		if err != nil {
 			continue
 		}
@@ -82,7 +91,7 @@ func completeModules(ctx context.Context, dirs folders.Folders, found []backend.
 			}
 		}
 		for _, name := range pastAgents(dirs) {
-			boxes, err := f.Mailboxes(ctx, name)
+			boxes, err := b.Mailboxes(ctx, name)
 			if err != nil {
 				continue
 			}
@@ -95,9 +104,9 @@ func completeModules(ctx context.Context, dirs folders.Folders, found []backend.
 }
 
 // completeMemories finds the memories.
-func completeMemories(ctx context.Context, _ folders.Folders, found []backend.Found) (memories []string) {
-	for _, f := range found {
-		infos, err := f.Memories(ctx)
+func completeMemories(ctx context.Context, _ folders.Folders, backends []api.Backend) (memories []string) {
+	for _, b := range backends {
+		infos, err := b.Memories(ctx)
 		if err != nil {
 			continue
 		}

@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -15,12 +17,40 @@ import (
 func execute(args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
+	out := &output{to: os.Stdout}
+	root.SetOut(out)
 	err := root.Execute()
+	if err == nil {
+		err = out.failure()
+	}
 	var silent silentError
 	if err != nil && !errors.As(err, &silent) {
 		fmt.Fprintln(os.Stderr, "coma:", strings.TrimSpace(err.Error()))
 	}
 	return exitCode(err)
+}
+
+// output remembers that something could not be written, so that a command that prints need not ask after each line.
+type output struct {
+	to  io.Writer
+	mu  sync.Mutex
+	err error // the first
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, err := o.to.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+func (o *output) failure() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 // Groups of commands, as "coma --help" shows them.
@@ -67,6 +97,11 @@ talk by messages and share one memory, and each can be edited while the agent li
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			parent(cmd) // an unknown shell is a mistake, not a call for help
+		}
+	}
 	asUsageErrors(root)
 	return root
 }
