@@ -103,29 +103,52 @@ func Run(ctx context.Context, agent *coma.Agent) error {
 }
 `
 
+// A source that sends as fast as it can: mailboxes are full, and senders wait, when the backend goes.
+const flood = `package source
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/concurrent-modular-agent/coma"
+)
+
+func Run(ctx context.Context, agent *coma.Agent) error {
+	for n := 1; ; n++ {
+		if err := agent.Send(ctx, "relay", strconv.Itoa(n)); err != nil {
+			return err
+		}
+	}
+}
+`
+
 // TestBackendStorm restarts the backend that two agents share, while one sends numbered messages to itself and to the
 // other: both go on by themselves. Clean restarts lose no message, and none is handled twice or out of order; where the
 // backend is killed, durable agents lose none.
 func TestBackendStorm(t *testing.T) {
-	t.Run("restart", func(t *testing.T) {
-		one, other := backendStorm(t, "", (*daemon).restart)
-		inOrder(t, "sink", one)
-		inOrder(t, "other/sink", other)
-	})
-	t.Run("kill", func(t *testing.T) {
-		one, other := backendStorm(t, "durable: true\n", (*daemon).kill)
-		missing(t, one, slices.Max(one))
-		missing(t, other, slices.Max(other))
-	})
+	for name, source := range map[string]string{"calm": storm["source/source.go"], "flood": flood} {
+		for _, isolation := range []string{"process", "none"} {
+			t.Run("restart/"+isolation+"/"+name, func(t *testing.T) {
+				one, other := backendStorm(t, source, "isolation: "+isolation+"\n", (*daemon).restart)
+				inOrder(t, "sink", one)
+				inOrder(t, "other/sink", other)
+			})
+			t.Run("kill/"+isolation+"/"+name, func(t *testing.T) {
+				one, other := backendStorm(t, source, "durable: true\nisolation: "+isolation+"\n", (*daemon).kill)
+				missing(t, one, slices.Max(one))
+				missing(t, other, slices.Max(other))
+			})
+		}
+	}
 }
 
 // backendStorm returns what both sinks got.
-func backendStorm(t *testing.T, settings string, strike func(*daemon)) (one, other []int) {
+func backendStorm(t *testing.T, source, settings string, strike func(*daemon)) (one, other []int) {
 	random := seeded(t)
 	h := newHome(t)
 	sinkOf := func(agent string) (settingsOf, got string) {
 		got = filepath.Join(h.dir, agent+".got")
-		return fmt.Sprintf("agent: %s\n%smodules:\n  sink:\n    env: {GOT: %s}\n", agent, settings, got), got
+		return fmt.Sprintf("agent: %s\nmailbox: {limit: 100}\n%smodules:\n  sink:\n    env: {GOT: %s}\n", agent, settings, got), got
 	}
 	stormSettings, gotOne := sinkOf("storm")
 	otherSettings, gotOther := sinkOf("other")
@@ -135,7 +158,7 @@ func backendStorm(t *testing.T, settings string, strike func(*daemon)) (one, oth
 		if err := agent.Send(context.WithoutCancel(ctx), "other/sink", msg.Text)`
 	relay := strings.Replace(storm["relay/relay.go"], `agent.Send(context.WithoutCancel(ctx), "sink", msg.Text)`, both, 1)
 	sender := h.project("storm", map[string]string{
-		"coma.yaml": stormSettings, "source/source.go": storm["source/source.go"], "relay/relay.go": relay, "sink/sink.go": writingSink,
+		"coma.yaml": stormSettings, "source/source.go": source, "relay/relay.go": relay, "sink/sink.go": writingSink,
 	})
 	receiver := h.project("other", map[string]string{"coma.yaml": otherSettings, "sink/sink.go": writingSink})
 
@@ -147,7 +170,11 @@ func backendStorm(t *testing.T, settings string, strike func(*daemon)) (one, oth
 		t.Helper()
 		for _, r := range []*running{a, b} {
 			from := r.seen()
-			for range 10 + random.IntN(30) {
+			wait := 10 + random.IntN(30)
+			if source == flood {
+				wait *= 20
+			}
+			for range wait {
 				_, from = r.await(from, "message at a sink", func(l line) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got ") })
 			}
 		}
@@ -157,6 +184,22 @@ func backendStorm(t *testing.T, settings string, strike func(*daemon)) (one, oth
 	for range strikes {
 		strike(d)
 		goOn()
+	}
+	var listed []struct {
+		Modules []struct {
+			State    string `json:"state"`
+			Restarts int    `json:"restarts"`
+		} `json:"modules"`
+	}
+	if err := json.Unmarshal(h.command("ps", "--json"), &listed); err != nil || len(listed) != 2 {
+		t.Errorf("coma ps lists %+v, %v: want two agents", listed, err)
+	}
+	for _, agent := range listed {
+		for _, m := range agent.Modules {
+			if m.State != "running" || m.Restarts != 0 {
+				t.Errorf("coma ps says of a module %+v", m)
+			}
+		}
 	}
 	a.stop()
 	b.stop()
