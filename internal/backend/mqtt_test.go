@@ -263,9 +263,13 @@ func TestSubscriptionsOverAReload(t *testing.T) {
 	ctx := within(t)
 	c := device(t, b, "d")
 	// The broker acknowledges before it passes on: only what somebody has received is not still on its way.
-	witness := subscribe(t, device(t, b, "witness"), "kept/#")
-	await(t, c.Publish("kept/soil", 1, true, "retained"))
-	next(t, witness)
+	witness := subscribe(t, device(t, b, "witness"), "+/+")
+	publish := func(topic string, retain bool, text string) {
+		t.Helper()
+		await(t, c.Publish(topic, 1, retain, text))
+		next(t, witness)
+	}
+	publish("kept/soil", true, "retained")
 	one := sit(t, h, "a", "m", 1)
 	for _, pattern := range []string{"kept/+", "dropped/#"} {
 		if err := one.Subscribe(ctx, pattern); err != nil {
@@ -283,8 +287,8 @@ func TestSubscriptionsOverAReload(t *testing.T) {
 	if err := one.Close(api.Finished); err != nil {
 		t.Fatal(err)
 	}
-	await(t, c.Publish("kept/light", 1, false, "between"))
-	await(t, c.Publish("dropped/x", 1, false, "between"))
+	publish("kept/light", false, "between")
+	publish("dropped/x", false, "between")
 	two := sit(t, h, "a", "m", 2)
 	if err := two.Subscribe(ctx, "kept/+"); err != nil {
 		t.Fatal(err)
@@ -292,8 +296,8 @@ func TestSubscriptionsOverAReload(t *testing.T) {
 	receive(two, "kept/light between")
 	receive(two, "dropped/x between")
 	receive(two, "kept/soil retained")
-	await(t, c.Publish("dropped/x", 1, false, "gone"))
-	await(t, c.Publish("kept/light", 1, false, "there"))
+	publish("dropped/x", false, "gone")
+	publish("kept/light", false, "there")
 	receive(two, "kept/light there")
 	if err := two.Unsubscribe(ctx, "kept/+"); err != nil {
 		t.Fatal(err)
@@ -301,7 +305,7 @@ func TestSubscriptionsOverAReload(t *testing.T) {
 	if err := two.Unsubscribe(ctx, "kept/+"); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("unsubscribe again: %v", err)
 	}
-	await(t, c.Publish("kept/light", 1, false, "gone"))
+	publish("kept/light", false, "gone")
 	if m, ok, err := two.TryReceive(ctx); ok || err != nil {
 		t.Errorf("received %+v, %v", m, err)
 	}
