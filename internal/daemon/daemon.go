@@ -101,4 +101,4 @@ func LogPath(f folders.Folders) string { return filepath.Join(f.State, "backend.
 
 // lockPath is held, as long as it lives, by the one daemon of a state folder. It is not in the runtime folder, of which
 // a user can have several.
-func lockPath(f folders.Folders) string { return filepath.Join(f.State, "backend.lock") }
+func lockPath(f folders.Folders) string { return filepath.Join(f.State, "daemon.lock") }

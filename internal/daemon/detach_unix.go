@@ -26,11 +26,10 @@ func lock(path string) (unlock func() error, err error) {
 		return nil, err
 	}
 	for tries := 0; syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; tries++ {
-		pid := holder(path)
-		if pid != 0 || tries == 100 {
-			return nil, errors.Join(fmt.Errorf("another one runs already (process %d): %w: coma backend stop ends it", pid, api.ErrInUse), file.Close())
+		if tries == 100 {
+			return nil, errors.Join(fmt.Errorf("another one runs already (process %d): %w: coma backend stop ends it", holder(path), api.ErrInUse), file.Close())
 		}
-		time.Sleep(10 * time.Millisecond) // somebody is only asking who holds it
+		time.Sleep(10 * time.Millisecond) // somebody may only be asking who holds it, or be dying of a kill -9
 	}
 	err = file.Truncate(0)
 	if err == nil {
