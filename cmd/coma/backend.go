@@ -310,6 +310,7 @@ It is kept to about 10 MiB, with one older file (backend.log.1) beside it.`,
 		},
 	}
 	cmd.Flags().IntVarP(&lines, "lines", "n", -1, "show the last so many lines only")
+	cmd.Flags().Lookup("lines").DefValue = "all"
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on showing what is added, until Ctrl-C")
 	return cmd
 }

@@ -129,19 +129,11 @@ func (c *Console) failure(what, style string, err error, line func(style, format
 		return
 	}
 	for _, f := range failure.Frames {
-		line(red, "  %s", place(f))
+		line(red, "  %s", f)
 	}
 	for _, d := range failure.Detail {
 		line(red, "  %s", d)
 	}
-}
-
-// place is a frame as a line. One without a column is not exact: somewhere in the function that begins at its line.
-func place(f module.Frame) string {
-	if f.Column == 0 && f.Line > 0 && f.Function != "" {
-		return fmt.Sprintf("%s:%d: in %s", f.File, f.Line, f.Function)
-	}
-	return f.String()
 }
 
 func pid(e supervisor.Event) string {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/jsonrpc"
@@ -73,7 +75,7 @@ func (c *Client) Listen(ctx context.Context, topics string, heard func(api.Heard
 // state of its modules, as soon as the host is back.
 func (c *Client) Attach(ctx context.Context, agent api.Attachment, out api.Console) (api.Host, error) {
 	h := &remoteHost{client: c, agent: agent, console: out, states: map[string]api.ModuleState{}}
-	h.wire = &wire{address: c.address, token: c.token, handler: h, greet: h.greet}
+	h.wire = &wire{address: c.address, token: c.token, handler: h, greet: h.greet, away: h.away}
 	if err := h.wire.connect(ctx); err != nil {
 		return nil, fmt.Errorf("attach agent %s: %w", agent.Agent, err)
 	}
@@ -180,6 +182,15 @@ type remoteHost struct {
 	mu       sync.Mutex
 	endpoint api.Endpoint
 	states   map[string]api.ModuleState // as reported, to be said again after a reconnection
+}
+
+// away tells the person whether the host is there.
+func (h *remoteHost) away(err error) {
+	entry := api.LogEntry{Time: time.Now(), Level: slog.LevelWarn.String(), Text: "the backend is back"}
+	if err != nil {
+		entry.Text = err.Error()
+	}
+	h.console.Log("", entry)
 }
 
 func (h *remoteHost) greet(ctx context.Context, peer *jsonrpc.Peer, again bool) error {

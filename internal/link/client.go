@@ -23,6 +23,8 @@ type wire struct {
 	// settled, if set, is called when a connection has been made again and greeted. It says what must be said before all
 	// else on it, and calls use, from which on others speak on it.
 	settled func(peer *jsonrpc.Peer, use func())
+	// away, if set, is told that the connection is lost, by nil that it is there again, and lastly why it will not be.
+	away func(err error)
 	// once makes the wire end with its first connection: for tools that ask a single thing.
 	once bool
 
@@ -106,11 +108,24 @@ func (w *wire) run(life context.Context, up *connection) error {
 		if w.once {
 			return fmt.Errorf("the host at %s has gone: %w", w.address, api.ErrClosed)
 		}
+		w.tellAway(errAway)
 		next, err := w.again(life)
+		if life.Err() == nil {
+			w.tellAway(err)
+		}
 		if err != nil {
 			return err
 		}
 		up = next
+	}
+}
+
+// errAway is told where a host may well come back.
+var errAway = errors.New("the backend has gone: modules wait for messages and memory until it is back")
+
+func (w *wire) tellAway(err error) {
+	if w.away != nil {
+		w.away(err)
 	}
 }
 

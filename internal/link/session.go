@@ -16,7 +16,7 @@ import (
 )
 
 // closeTimeout bounds how long a module that ends waits for a host that is away.
-const closeTimeout = 2 * time.Second
+const closeTimeout = time.Second
 
 // Session is a module's seat at a host in another process. It implements api.Session.
 //

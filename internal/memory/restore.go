@@ -48,7 +48,7 @@ func (s *Store) Restore(ctx context.Context, r io.Reader, opt RestoreOptions) (H
 	}
 	err := s.write(ctx, func(b *batch) error {
 		if b.count > 0 && !opt.Replace {
-			return fmt.Errorf("it holds %d records, and to replace them was not asked for: %w", b.count, api.ErrInvalid)
+			return fmt.Errorf("it holds %d records: ask for their replacement (coma memory restore --replace): %w", b.count, api.ErrInvalid)
 		}
 		b.clear()
 		b.space = space{Embedder: backup.header.Embedder, Dimension: backup.header.Dimension}

@@ -30,8 +30,11 @@ type Frame struct {
 
 func (f Frame) String() string {
 	where := token.Position{Filename: f.File, Line: f.Line, Column: f.Column}.String()
-	if f.Function == "" {
+	switch {
+	case f.Function == "":
 		return where
+	case f.Column == 0:
+		return where + ": in " + f.Function
 	}
 	return where + ": " + f.Function
 }

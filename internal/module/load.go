@@ -284,13 +284,16 @@ func (c *code) refusal(err error, traces *traces) error {
 		text := err.Error()
 		text = strings.TrimLeft(text[strings.LastIndex(text, " error: ")+1:], "0123456789: ")
 		text = strings.TrimLeft(strings.TrimPrefix(text, "error: "), "0123456789: ")
-		return &LoadError{Problems: []Problem{{File: c.shownDir(), Message: "the interpreter cannot load this code: " + oneLine(text)}}}
+		return &LoadError{Problems: []Problem{{File: c.shownDir(), Message: cannotLoad + oneLine(text)}}}
 	}
 	if strings.HasPrefix(message, "CFG post-order panic") {
 		message = "the interpreter cannot compile what stands here, though Go may"
 	}
 	return &LoadError{Problems: []Problem{c.problemAt(at, message)}}
 }
+
+// cannotLoad begins what is said where the interpreter stumbles and does not say over what.
+const cannotLoad = "the interpreter cannot load this code, though Go may (docs/modules.md lists what to stay clear of, such as range over an integer): "
 
 // loadPanic tells a panic of the module's init functions and variables from one of the interpreter's compiler.
 func (c *code) loadPanic(crash interp.Panic, traces *traces) Problem {
@@ -301,7 +304,7 @@ func (c *code) loadPanic(crash interp.Panic, traces *traces) Problem {
 	for _, frame := range traces.last() {
 		return c.problemAt(frame, "while the package initialises: "+text)
 	}
-	return Problem{File: c.shownDir(), Message: "the interpreter cannot load this code: " + strings.TrimPrefix(text, "panic: ")}
+	return Problem{File: c.shownDir(), Message: cannotLoad + strings.TrimPrefix(text, "panic: ")}
 }
 
 func (c *code) problemAt(at Frame, message string) Problem {

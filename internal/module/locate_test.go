@@ -15,7 +15,7 @@ func TestPlaces(t *testing.T) {
 		frames            []string
 	}{
 		{"index", "x := []int{1}; n := 3\nreturn use(x[n])", "panic: runtime error: index out of range", []string{"chat/chat.go:15:12: chat.Run"}},
-		{"index of two", "x := []int{1}; n := 3\nuse(x[0])\nreturn use(x[n])", "panic: runtime error: index out of range", []string{"chat/chat.go:13: chat.Run"}},
+		{"index of two", "x := []int{1}; n := 3\nuse(x[0])\nreturn use(x[n])", "panic: runtime error: index out of range", []string{"chat/chat.go:13: in chat.Run"}},
 		{"array", "var x [3]int; n := 3\nx[n] = 2; return nil", "panic: runtime error: index out of range", []string{"chat/chat.go:15:1: chat.Run"}},
 		{"string", "s := \"abc\"; n := 5\nreturn use(s[n])", "panic: runtime error: index out of range", []string{"chat/chat.go:15:12: chat.Run"}},
 		{"slice", "x := []int{1}; n := 3\n_ = x[n:]; return nil", "panic: runtime error: slice bounds out of range", []string{"chat/chat.go:15:5: chat.Run"}},
@@ -25,12 +25,12 @@ func TestPlaces(t *testing.T) {
 		{"remainder", "a, b := 1, 0\na %= b\nreturn nil", "panic: runtime error: integer divide by zero", []string{"chat/chat.go:15:1: chat.Run"}},
 		{"assertion", "var v any = 1\nreturn use(len(v.(string)))", "panic: interface conversion: interface {} is int, not string", []string{"chat/chat.go:15:16: chat.Run"}},
 		{"send", "c := make(chan int, 1)\nclose(c); c <- 1; return nil", "panic: send on closed channel", []string{"chat/chat.go:15:11: chat.Run"}},
-		{"close twice", "c := make(chan int)\nclose(c); close(c); return nil", "panic: close of closed channel", []string{"chat/chat.go:13: chat.Run"}},
+		{"close twice", "c := make(chan int)\nclose(c); close(c); return nil", "panic: close of closed channel", []string{"chat/chat.go:13: in chat.Run"}},
 		{"host", "return use(strings.Repeat(\"a\", -1))", "panic: strings: negative Repeat count", []string{"chat/chat.go:14:12: chat.Run"}},
 		{"method", "var e *E\ne.Do(); return nil", "panic: runtime error: invalid memory address or nil pointer dereference", []string{"chat/chat.go:20:2: chat.(*E).Do", "chat/chat.go:15:1: chat.Run"}},
 		{"literal", "f := func() {\n\tpanic(1) }\nf(); return nil", "panic: 1", []string{"chat/chat.go:15:2: chat.Run.func", "chat/chat.go:16:1: chat.Run"}},
 		{"literal in place", "func() {\n\tpanic(1) }()\nreturn nil", "panic: 1", []string{"chat/chat.go:15:2: chat.Run.func", "chat/chat.go:14:1: chat.Run"}},
-		{"nil function", "var f func()\nf(); return nil", "panic: runtime error: invalid memory address or nil pointer dereference", []string{"chat/chat.go:13: chat.Run"}},
+		{"nil function", "var f func()\nf(); return nil", "panic: runtime error: invalid memory address or nil pointer dereference", []string{"chat/chat.go:13: in chat.Run"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

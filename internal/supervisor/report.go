@@ -11,7 +11,7 @@ import (
 )
 
 // reportTimeout bounds what waits for a backend that is away.
-const reportTimeout = 2 * time.Second
+const reportTimeout = time.Second
 
 // reports tells the backend the state of modules: the latest of each, one after the other, without holding up the
 // modules when the backend is away.
