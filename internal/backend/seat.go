@@ -13,6 +13,7 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/link"
 	"github.com/concurrent-modular-agent/coma/internal/mailbox"
+	"github.com/concurrent-modular-agent/coma/internal/memory"
 	"github.com/concurrent-modular-agent/coma/internal/project"
 )
 
@@ -440,63 +441,12 @@ func (s *seat) Close(outcome api.Outcome) error {
 }
 
 // Memory implements api.Session.
-func (s *seat) Memory() api.Memory { return agentMemory{s.agent} }
-
-// agentMemory opens the agent's memory with the first call.
-type agentMemory struct{ agent *agent }
-
-func (m agentMemory) Add(ctx context.Context, records []api.Record) ([]string, error) {
-	store, err := m.agent.memory()
-	if err != nil {
-		return nil, err
-	}
-	return store.Add(ctx, records)
-}
-
-func (m agentMemory) Get(ctx context.Context, sel api.Selection) ([]api.Record, error) {
-	store, err := m.agent.memory()
-	if err != nil {
-		return nil, err
-	}
-	return store.Get(ctx, sel)
-}
-
-func (m agentMemory) Query(ctx context.Context, q api.Query) ([]api.Match, error) {
-	store, err := m.agent.memory()
-	if err != nil {
-		return nil, err
-	}
-	return store.Query(ctx, q)
-}
-
-func (m agentMemory) Update(ctx context.Context, records []api.Record) error {
-	store, err := m.agent.memory()
-	if err != nil {
-		return err
-	}
-	return store.Update(ctx, records)
-}
-
-func (m agentMemory) Delete(ctx context.Context, ids []string, filter *api.Filter) (int, error) {
-	store, err := m.agent.memory()
-	if err != nil {
-		return 0, err
-	}
-	return store.Delete(ctx, ids, filter)
-}
-
-func (m agentMemory) Count(ctx context.Context, filter *api.Filter) (int, error) {
-	store, err := m.agent.memory()
-	if err != nil {
-		return 0, err
-	}
-	return store.Count(ctx, filter)
-}
-
-func (m agentMemory) Clear(ctx context.Context) (int, error) {
-	store, err := m.agent.memory()
-	if err != nil {
-		return 0, err
-	}
-	return store.Clear(ctx)
+func (s *seat) Memory() api.Memory {
+	return lazyMemory{func(do func(*memory.Store) error) error {
+		store, err := s.agent.memory()
+		if err != nil {
+			return err
+		}
+		return do(store)
+	}}
 }

@@ -223,65 +223,8 @@ func (b *Backend) OpenMemory(_ context.Context, name string) (api.Memory, error)
 	if err := b.withMemory(name, false, func(*memory.Store) error { return nil }); err != nil {
 		return nil, err
 	}
-	return toolMemory{b, name}, nil
-}
-
-// toolMemory is a memory for tools: open during each call only, so that it is free for whoever runs the agent.
-type toolMemory struct {
-	backend *Backend
-	name    string
-}
-
-func (m toolMemory) Add(ctx context.Context, records []api.Record) (ids []string, err error) {
-	err = m.backend.withMemory(m.name, false, func(s *memory.Store) (err error) {
-		ids, err = s.Add(ctx, records)
-		return err
-	})
-	return ids, err
-}
-
-func (m toolMemory) Get(ctx context.Context, sel api.Selection) (records []api.Record, err error) {
-	err = m.backend.withMemory(m.name, false, func(s *memory.Store) (err error) {
-		records, err = s.Get(ctx, sel)
-		return err
-	})
-	return records, err
-}
-
-func (m toolMemory) Query(ctx context.Context, q api.Query) (matches []api.Match, err error) {
-	err = m.backend.withMemory(m.name, false, func(s *memory.Store) (err error) {
-		matches, err = s.Query(ctx, q)
-		return err
-	})
-	return matches, err
-}
-
-func (m toolMemory) Update(ctx context.Context, records []api.Record) error {
-	return m.backend.withMemory(m.name, false, func(s *memory.Store) error { return s.Update(ctx, records) })
-}
-
-func (m toolMemory) Delete(ctx context.Context, ids []string, filter *api.Filter) (n int, err error) {
-	err = m.backend.withMemory(m.name, false, func(s *memory.Store) (err error) {
-		n, err = s.Delete(ctx, ids, filter)
-		return err
-	})
-	return n, err
-}
-
-func (m toolMemory) Count(ctx context.Context, filter *api.Filter) (n int, err error) {
-	err = m.backend.withMemory(m.name, false, func(s *memory.Store) (err error) {
-		n, err = s.Count(ctx, filter)
-		return err
-	})
-	return n, err
-}
-
-func (m toolMemory) Clear(ctx context.Context) (n int, err error) {
-	err = m.backend.withMemory(m.name, false, func(s *memory.Store) (err error) {
-		n, err = s.Clear(ctx)
-		return err
-	})
-	return n, err
+	// For tools it is open during each call only, so that it is free for whoever runs the agent.
+	return lazyMemory{func(do func(*memory.Store) error) error { return b.withMemory(name, false, do) }}, nil
 }
 
 // RemoveMemory implements api.Backend. The memory of an agent that runs is refused: its modules would go on with nothing.
