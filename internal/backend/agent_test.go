@@ -24,7 +24,7 @@ func TestAgentsAreOpenWhileUsed(t *testing.T) {
 	here := func(o *backend.Options) { o.Folders = dirs }
 	one, two := open(t, here), open(t, here)
 	ctx := within(t)
-	names := []string{"a", "..", ".hidden", "100%", strings.Repeat("日", 42)}
+	names := []string{"a", "...", ".hidden", "100%", strings.Repeat("日", 42)}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			h := attach(t, one, api.Attachment{Agent: name, Modules: []string{"m"}}, newConsole())

@@ -2,8 +2,9 @@
 // runs inside "coma run" or as a daemon of its own.
 //
 // backend.go opens and closes it; agent.go is what it holds of one agent; seat.go is a module's session; host.go is the
-// seat of who runs an agent; tools.go answers the commands; memory.go opens memories for both; broker.go is all that touches the MQTT broker; listen.go has
-// the sockets; registry.go lets processes of one user find the backends that run.
+// seat of who runs an agent; tools.go answers the commands; memory.go opens memories for all of them; broker.go is all
+// that touches the MQTT broker; listen.go has the sockets; registry.go lets processes of one user find the backends that
+// run.
 package backend
 
 import (
