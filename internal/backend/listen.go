@@ -106,7 +106,7 @@ func (b *Backend) routes() http.Handler {
 // token.
 func (b *Backend) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if b.loopback() && !loopbackName(r.Host) {
+		if b.loopback() && !Loopback(r.Host) {
 			http.Error(w, "the Host header does not name this machine", http.StatusForbidden)
 			return
 		}
@@ -120,7 +120,8 @@ func (b *Backend) guard(next http.Handler) http.Handler {
 	})
 }
 
-func loopbackName(hostport string) bool {
+// Loopback reports whether an address, with or without a port, is one that other machines cannot reach.
+func Loopback(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
 		host = hostport
@@ -132,7 +133,7 @@ func loopbackName(hostport string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-func (b *Backend) loopback() bool { return b.opt.Host == "" || loopbackName(b.opt.Host) }
+func (b *Backend) loopback() bool { return b.opt.Host == "" || Loopback(b.opt.Host) }
 
 // checkExposure refuses to listen to the network without secrets.
 func (b *Backend) checkExposure() error {

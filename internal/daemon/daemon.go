@@ -10,11 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
 
@@ -45,21 +45,13 @@ func (c Config) Check(s Secrets) error {
 			return fmt.Errorf("%s %d: %w: want 1 to 65535", name, port, api.ErrInvalid)
 		}
 	}
-	if !loopback(c.Host) && (s.Password == "" || s.Token == "") {
+	if c.Host != "" && !backend.Loopback(c.Host) && (s.Password == "" || s.Token == "") {
 		return fmt.Errorf("listen on %s: %w: others could read and steer every agent: set COMA_PASSWORD (MQTT) and COMA_TOKEN (API), or stay on 127.0.0.1", c.Host, api.ErrInvalid)
 	}
 	if c.Guarded && s.Password == "" {
 		return fmt.Errorf("start backend: %w: it asked MQTT clients for a password before: set COMA_PASSWORD again, or stop and start it to go on without", api.ErrInvalid)
 	}
 	return nil
-}
-
-func loopback(host string) bool {
-	if host == "" || host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 // LoadConfig returns how the daemon was started last; the zero Config if it never was.
