@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/folders"
 	"github.com/concurrent-modular-agent/coma/internal/mailbox"
 	"github.com/concurrent-modular-agent/coma/internal/memory"
 	"github.com/concurrent-modular-agent/coma/internal/nearest"
@@ -141,7 +142,7 @@ func writeAttachment(dir string, as api.Attachment) error {
 	if err != nil {
 		return fmt.Errorf("encode attachment: %w", err)
 	}
-	return writeFile(filepath.Join(dir, attachmentFile), data)
+	return folders.WriteFile(filepath.Join(dir, attachmentFile), data)
 }
 
 const attachmentFile = "agent.json"

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
 
 // keeper holds what modules keep from one generation to the next: a small JSON file a module.
@@ -79,7 +80,7 @@ func (k *keeper) set(module, key string, value []byte) error {
 	}
 	data, err := json.Marshal(values)
 	if err == nil {
-		err = writeFile(k.path(module), data)
+		err = folders.WriteFile(k.path(module), data)
 	}
 	if err != nil {
 		delete(values, key)
@@ -97,29 +98,6 @@ func (k *keeper) remove(module string) error {
 	delete(k.values, module)
 	if err := os.Remove(k.path(module)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove kept values: %w", err)
-	}
-	return nil
-}
-
-// writeFile replaces a file, whole or not at all.
-func writeFile(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(data)
-	if err == nil {
-		err = temp.Sync()
-	}
-	err = errors.Join(err, temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
 	}
 	return nil
 }

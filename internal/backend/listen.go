@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
 
 const defaultUser = "coma"
@@ -168,7 +169,7 @@ func loadToken(dir string) (string, error) {
 	secret := make([]byte, 24)
 	rand.Read(secret)
 	token := hex.EncodeToString(secret)
-	if err := writeFile(path, []byte(token+"\n")); err != nil {
+	if err := folders.WriteFile(path, []byte(token+"\n")); err != nil {
 		return "", fmt.Errorf("write API token: %w", err)
 	}
 	return token, nil

@@ -29,7 +29,7 @@ func (b *Backend) register() error {
 	if err != nil {
 		return fmt.Errorf("register backend: %w", err)
 	}
-	if err := writeFile(registration(b.socket), data); err != nil {
+	if err := folders.WriteFile(registration(b.socket), data); err != nil {
 		return fmt.Errorf("register backend: %w", err)
 	}
 	return nil

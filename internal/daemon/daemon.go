@@ -76,11 +76,7 @@ func (c Config) save(f folders.Folders) error {
 	if err != nil {
 		return fmt.Errorf("encode backend's settings: %w", err)
 	}
-	temporary := configPath(f) + ".new"
-	if err := os.WriteFile(temporary, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("keep backend's settings: %w", err)
-	}
-	if err := os.Rename(temporary, configPath(f)); err != nil {
+	if err := folders.WriteFile(configPath(f), append(data, '\n')); err != nil {
 		return fmt.Errorf("keep backend's settings: %w", err)
 	}
 	return nil

@@ -1,5 +1,5 @@
 // Package folders says where coma keeps what is a user's own: data, state and what lives only as long as a backend, each
-// where the XDG base directory specification puts it.
+// where the XDG base directory specification puts it. WriteFile writes small files there.
 package folders
 
 import (
