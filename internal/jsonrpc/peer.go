@@ -19,7 +19,8 @@ import (
 	"sync/atomic"
 )
 
-// Conn carries whole frames, each one JSON text. Read is called by one goroutine, Write by another; Close ends both.
+// Conn carries whole frames, each one JSON text. Read is called by one goroutine, Write by any but by one at a
+// time; Close ends both.
 type Conn interface {
 	// Read returns a frame that is valid until the next Read.
 	Read() ([]byte, error)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Wait waits until TryNext would return a message, or the reader or ctx ends. It fetches nothing: for readers that must
-// fetch under a lock of their own.
+// Wait waits until TryNext would return a message, or the reader or ctx ends. It fetches nothing: for those who only
+// want to know that what was accepted can be taken.
 func (r *Reader) Wait(ctx context.Context) error {
 	b := r.box
 	for {
