@@ -1,0 +1,26 @@
+package modproc
+
+import (
+	"context"
+
+	"github.com/concurrent-modular-agent/coma"
+	"github.com/concurrent-modular-agent/coma/internal/api"
+)
+
+// Engine makes what the host assigns ready to run.
+type Engine interface {
+	// Load returns when the module's variables and init functions have run. An error that is a *LoadError says what is
+	// wrong with the source. ctx ends when the process is to stop.
+	Load(ctx context.Context, p *Process) (Program, error)
+}
+
+// Program is a module that is loaded.
+type Program interface {
+	// Run is the module's Run, once; a panic comes back as *Failure.
+	Run(ctx context.Context, agent *coma.Agent) error
+	// Spawns reports whether the module can start processes: the host then looks for them when it has ended.
+	Spawns() bool
+}
+
+// Connect opens a module's seat at the host.
+type Connect func(ctx context.Context, address, token string, id api.Identity) (api.Session, error)
