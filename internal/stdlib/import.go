@@ -1,0 +1,164 @@
+package stdlib
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/tools/go/gcexportdata"
+)
+
+// ErrNotAvailable says that interpreted modules cannot import a package.
+var ErrNotAvailable = errors.New("not available to interpreted modules")
+
+// whole are the packages that are type-checked from source, because they have generic types with methods.
+var whole = []string{"sync/atomic", "unique", "weak"}
+
+// A Checked is a package that was type-checked from source: what go/ssa needs to build its functions.
+type Checked struct {
+	Path  string
+	Types *types.Package
+	Info  *types.Info
+	Files []*ast.File
+}
+
+// loaded is what Import has given out so far. Packages are shared by the whole process, since types are the same only if
+// their packages are.
+var loaded struct {
+	sync.Mutex
+	fset     *token.FileSet
+	packages map[string]*types.Package // those among them that are only mentioned by others are not complete
+	complete map[string]bool           // those that Import may give out
+	sources  map[string]*Checked
+}
+
+// Import returns the declarations of a package that modules can import, "unsafe" among them; ErrNotAvailable for any
+// other. It returns the same package each time and is safe for concurrent use. Objects have no positions.
+func Import(path string) (*types.Package, error) {
+	if _, ok := slices.BinarySearch(Packages(), path); !ok {
+		return nil, fmt.Errorf("package %s is %w", path, ErrNotAvailable)
+	}
+	return load(path)
+}
+
+// Source returns a package that Import has type-checked from source, to be handed to go/ssa as it is: sync/atomic,
+// unique and weak, whose types have type parameters and methods. Functions and methods without a body are compiled code
+// (see Symbols); the others are to be interpreted. Its positions are none of any file set's; they are beyond all of them.
+func Source(path string) (*Checked, bool) {
+	if !slices.Contains(whole, path) {
+		return nil, false
+	}
+	if _, err := load(path); err != nil {
+		return nil, false
+	}
+	loaded.Lock()
+	defer loaded.Unlock()
+	return loaded.sources[path], true
+}
+
+// load is Import, and knows package native too.
+func load(path string) (*types.Package, error) {
+	if path == "unsafe" {
+		return types.Unsafe, nil
+	}
+	loaded.Lock()
+	defer loaded.Unlock()
+	if loaded.packages == nil {
+		if err := begin(); err != nil {
+			return nil, err
+		}
+	}
+	return loadLocked(path)
+}
+
+func loadLocked(path string) (*types.Package, error) {
+	if path == "unsafe" {
+		return types.Unsafe, nil
+	}
+	if loaded.complete[path] {
+		return loaded.packages[path], nil
+	}
+	data, err := entry("export/" + path)
+	if err != nil {
+		return nil, fmt.Errorf("import %s: %w", path, err)
+	}
+	imported, err := gcexportdata.Read(bytes.NewReader(data), loaded.fset, loaded.packages, path)
+	if err != nil {
+		return nil, fmt.Errorf("import %s: %w", path, err)
+	}
+	loaded.complete[path] = true
+	return imported, nil
+}
+
+// begin type-checks the packages that come from source. They come first: whatever mentions their types later finds them.
+func begin() error {
+	loaded.fset = token.NewFileSet()
+	loaded.fset.AddFile("", -1, 1<<40) // so that no position here is one in another file set
+	loaded.packages = map[string]*types.Package{}
+	loaded.complete = map[string]bool{}
+	loaded.sources = map[string]*Checked{}
+	for _, path := range whole {
+		text, err := entry("source/" + path)
+		if err != nil {
+			return err
+		}
+		file, err := parser.ParseFile(loaded.fset, path+".go", text, parser.SkipObjectResolution)
+		if err != nil {
+			return fmt.Errorf("parse source of %s: %w", path, err)
+		}
+		checked, err := check(path, loaded.fset, []*ast.File{file}, loadLocked)
+		if err != nil {
+			return err
+		}
+		loaded.packages[path] = checked.Types
+		loaded.complete[path] = true
+		loaded.sources[path] = checked
+	}
+	return nil
+}
+
+// check type-checks source that gen made.
+func check(path string, fset *token.FileSet, files []*ast.File, load func(string) (*types.Package, error)) (*Checked, error) {
+	info := &types.Info{
+		Types:        map[ast.Expr]types.TypeAndValue{},
+		Instances:    map[*ast.Ident]types.Instance{},
+		Defs:         map[*ast.Ident]types.Object{},
+		Uses:         map[*ast.Ident]types.Object{},
+		Implicits:    map[ast.Node]types.Object{},
+		Selections:   map[*ast.SelectorExpr]*types.Selection{},
+		Scopes:       map[ast.Node]*types.Scope{},
+		FileVersions: map[*ast.File]string{},
+	}
+	config := types.Config{
+		Importer:  importer(load),
+		Sizes:     types.SizesFor("gc", runtime.GOARCH),
+		GoVersion: Language(),
+	}
+	checked, err := config.Check(path, fset, files, info)
+	if err != nil {
+		return nil, fmt.Errorf("check source of %s: %w", path, err)
+	}
+	return &Checked{Path: path, Types: checked, Info: info, Files: files}, nil
+}
+
+type importer func(path string) (*types.Package, error)
+
+func (f importer) Import(path string) (*types.Package, error) { return f(path) }
+
+// Language is the language version of the Go that coma is built with, "go1.26": what modules are written in.
+func Language() string {
+	version, _, _ := strings.Cut(runtime.Version(), " ")
+	parts := strings.Split(version, ".")
+	if !strings.HasPrefix(version, "go") || len(parts) < 2 {
+		return "" // a development version: go/types takes it for the newest
+	}
+	return parts[0] + "." + parts[1]
+}
