@@ -117,36 +117,40 @@ func (c *checker) visit(p *project) {
 	}
 	p.state = open
 	imports := importer{}
+	unsure := map[*ast.File]bool{}
 	for _, file := range p.Files {
 		for _, spec := range file.Imports {
-			c.resolve(p, spec, imports)
+			if !c.resolve(spec, imports) && spec.Name == nil {
+				unsure[file] = true
+			}
 		}
 	}
-	c.checkTypes(p, imports)
+	c.checkTypes(p, imports, unsure)
 	p.state = closed
 }
 
-// resolve finds the package that spec imports, or says why there is none.
-func (c *checker) resolve(p *project, spec *ast.ImportSpec, imports importer) {
+// resolve finds the package that spec imports; it is false, and has said why, where there is none.
+func (c *checker) resolve(spec *ast.ImportSpec, imports importer) bool {
 	path, err := strconv.Unquote(spec.Path.Value)
 	if err != nil || path == "" || imports[path] != nil {
-		return // go/types has the compiler's words for a wrong path
+		return true // go/types has the compiler's words for a wrong path
 	}
 	if target := c.project[path]; target != nil {
 		if target.state == open {
 			c.errors = append(c.errors, Error{Pos: spec.Path.Pos(), Message: "import cycle not allowed"})
-			return
+			return false
 		}
 		c.visit(target)
 		imports[path] = target.types
-		return
+		return true
 	}
 	pkg, err := stdlib.Import(path)
 	if err != nil {
-		c.errors = append(c.errors, c.unavailable(spec, path))
-		return
+		c.errors = append(c.errors, c.unavailable(spec, path, err))
+		return false
 	}
 	imports[path] = pkg
+	return true
 }
 
 // importer gives go/types the packages that resolve has found. The others have been told of, and go/types says nothing
@@ -160,8 +164,8 @@ func (i importer) Import(path string) (*types.Package, error) {
 	return nil, fmt.Errorf("%s is not there", path)
 }
 
-// checkTypes checks p itself.
-func (c *checker) checkTypes(p *project, imports importer) {
+// checkTypes checks p itself. Files are unsure where they import a package that is not there: go/types guesses its name.
+func (c *checker) checkTypes(p *project, imports importer, unsure map[*ast.File]bool) {
 	info := &types.Info{
 		Types:        make(map[ast.Expr]types.TypeAndValue),
 		Defs:         make(map[*ast.Ident]types.Object),
@@ -186,11 +190,9 @@ func (c *checker) checkTypes(p *project, imports importer) {
 	}
 	// The error is the first of those that config.Error has been told.
 	p.types, _ = config.Check(p.Path, c.fset, p.Files, info)
-	w := words{fset: c.fset, files: p.Files, info: info, types: p.types, version: config.GoVersion}
-	problems := w.all(found)
-	if len(problems) == 0 {
-		problems = directives(p.Files, info)
-	}
-	c.errors = append(c.errors, problems...)
-	c.done = append(c.done, &Checked{Path: p.Path, Types: p.types, Info: info, Files: p.Files})
+	w := words{fset: c.fset, files: p.Files, info: info, types: p.types, version: config.GoVersion, unsure: unsure}
+	checked := &Checked{Path: p.Path, Types: p.types, Info: info, Files: p.Files}
+	c.errors = append(c.errors, w.all(found)...)
+	c.errors = append(c.errors, directives(checked)...)
+	c.done = append(c.done, checked)
 }

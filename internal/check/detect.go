@@ -3,7 +3,9 @@ package check
 import (
 	"go/ast"
 	"go/token"
-	"strings"
+	"slices"
+
+	"github.com/concurrent-modular-agent/coma/internal/stdlib"
 )
 
 // bodyless finds functions and methods that are declared and not written.
@@ -17,19 +19,31 @@ func bodyless(p *Checked, report func(pos token.Pos, args ...any)) {
 	}
 }
 
-func linkname(p *Checked, report func(pos token.Pos, args ...any)) { directive(p, "linkname", report) }
+func linkname(p *Checked, report func(pos token.Pos, args ...any)) { directed(p, "linkname", report) }
 
-func embed(p *Checked, report func(pos token.Pos, args ...any)) { directive(p, "embed", report) }
+func embed(p *Checked, report func(pos token.Pos, args ...any)) { directed(p, "embed", report) }
 
-// directive finds the lines //go:name.
-func directive(p *Checked, name string, report func(pos token.Pos, args ...any)) {
+// directed finds the lines //go:verb.
+func directed(p *Checked, verb string, report func(pos token.Pos, args ...any)) {
 	for _, file := range p.Files {
-		for _, group := range file.Comments {
-			for _, comment := range group.List {
-				if verb, _, _ := strings.Cut(comment.Text, " "); verb == "//go:"+name {
-					report(comment.Pos())
-				}
+		for _, d := range directivesOf(file) {
+			if d.verb == verb {
+				report(d.pos)
 			}
+		}
+	}
+}
+
+// unsupported finds uses of what package stdlib cannot give although it has the package.
+func unsupported(p *Checked, report func(pos token.Pos, args ...any)) {
+	missing := stdlib.Unsupported()
+	for name, object := range p.Info.Uses {
+		if object.Pkg() == nil || object.Parent() != object.Pkg().Scope() {
+			continue
+		}
+		i := slices.IndexFunc(missing, func(m stdlib.Missing) bool { return m.Path == object.Pkg().Path() && m.Name == object.Name() })
+		if i >= 0 {
+			report(name.Pos(), qualified(missing[i]), missing[i].Reason)
 		}
 	}
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // Parse reads one file's text as Check needs it. The name is what positions show. A file with errors is no file: the tree
-// is nil then. Of the errors of one line only the first is told; the others follow from it.
+// is nil then. Of the errors of one line only the first is told; the others follow from it. Where
+// a file ends too early, the error stands at its end (the compiler names the line behind it).
 func Parse(fset *token.FileSet, name string, text []byte) (*ast.File, []Error) {
 	file, err := parser.ParseFile(fset, name, text, parser.ParseComments|parser.SkipObjectResolution|parser.AllErrors)
 	if err == nil {

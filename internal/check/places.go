@@ -8,8 +8,8 @@ import (
 	"golang.org/x/tools/go/ast/astutil"
 )
 
-// place is where the compiler reports an error that go/types reports at pos. The two agree but for a few kinds.
-func (w *words) place(pos token.Pos, message string) token.Pos {
+// placed is where the compiler reports an error that go/types reports at pos. The two agree but for a few kinds.
+func (w *words) placed(pos token.Pos, message string) token.Pos {
 	has := func(part string) bool { return strings.Contains(message, part) }
 	switch {
 	case has("not enough arguments in call to "):

@@ -1,12 +1,13 @@
 package check
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/token"
 	"maps"
+	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/concurrent-modular-agent/coma/internal/nearest"
@@ -16,11 +17,12 @@ import (
 // Refusal is a kind of source that Go runs and the interpreter does not. The messages and the page docs/interpreter.md come
 // from it.
 type Refusal struct {
-	ID      string // names testdata/refused/<ID>.txtar, the example of it
-	What    string // in source, for the page
-	Message string // with %s for what varies; what to do stands behind it
-	Reason  string // why, for the page
-	WayOut  string // what to do: ends the message, after a colon
+	ID      string   // names testdata/refused/<ID>.txtar, the example of it
+	What    string   // in source, for the page
+	Message string   // with %s for what varies; what to do stands behind it
+	Cases   []string // all there are, where they can be listed, for the page
+	Reason  string   // why, for the page
+	WayOut  string   // what to do: ends the message, after a colon
 
 	// find reports where a package has it, with what varies. It is nil where Check finds it itself, because types cannot be
 	// known without it.
@@ -29,8 +31,9 @@ type Refusal struct {
 
 // IDs of refusals that are named in code.
 const (
-	refusedPackage = "package"
-	refusedCgo     = "cgo"
+	refusedPackage  = "package"
+	refusedStandard = "standard"
+	refusedCgo      = "cgo"
 )
 
 // Refusals is the table of all that is refused.
@@ -44,6 +47,23 @@ func Refusals() []Refusal {
 			WayOut:  "engine: go compiles this module with it",
 		},
 		{
+			ID:      refusedStandard,
+			What:    "an import of one of a few packages of the standard library",
+			Message: "package %s is not available to interpreted modules (%s)",
+			Cases:   cases(stdlib.Absent()),
+			Reason:  "All that modules may import is compiled into coma, and these would change coma itself or cannot work there.",
+			WayOut:  "engine: go compiles this module with it",
+		},
+		{
+			ID:      "name",
+			What:    "a use of a few names of the standard library",
+			Message: "%s is not available to interpreted modules (%s)",
+			Cases:   cases(stdlib.Unsupported()),
+			Reason:  "They are generic and tied to what only compiled code of their package can do.",
+			WayOut:  "write a type of your own for it, or let engine: go compile this module",
+			find:    unsupported,
+		},
+		{
 			ID:      refusedCgo,
 			What:    "`import \"C\"`",
 			Message: "cgo is not available to interpreted modules",
@@ -53,7 +73,7 @@ func Refusals() []Refusal {
 		{
 			ID:      "bodyless",
 			What:    "a function without a body",
-			Message: "function %s has no body: interpreted modules have no assembly and no linkname",
+			Message: "missing function body: %s would be written in assembly or linked to another function",
 			Reason:  "The body would be in assembly or in another package; the interpreter runs Go source.",
 			WayOut:  "write the body in Go, or let engine: go compile this module",
 			find:    bodyless,
@@ -79,16 +99,16 @@ func Refusals() []Refusal {
 
 // Refused finds all in checked packages that Go runs and the interpreter does not. Each error has its Refusal.
 func Refused(fset *token.FileSet, checked []*Checked) []Error {
-	var errors []Error
+	var found []Error
 	for _, r := range Refusals() {
 		if r.find == nil {
 			continue
 		}
 		for _, p := range checked {
-			r.find(p, func(pos token.Pos, args ...any) { errors = append(errors, r.at(pos, args...)) })
+			r.find(p, func(pos token.Pos, args ...any) { found = append(found, r.at(pos, args...)) })
 		}
 	}
-	return told(fset, errors)
+	return told(fset, found)
 }
 
 // at is the refusal of something at a place.
@@ -104,23 +124,29 @@ func refuse(id string, pos token.Pos, args ...any) Error {
 }
 
 // unavailable says why an import cannot be had. Only what engine: go could have is a refusal.
-func (c *checker) unavailable(spec *ast.ImportSpec, path string) Error {
+func (c *checker) unavailable(spec *ast.ImportSpec, target string, err error) Error {
 	pos := spec.Path.Pos()
 	wrong := func(format string, args ...any) Error { return Error{Pos: pos, Message: fmt.Sprintf(format, args...)} }
-	first, _, _ := strings.Cut(path, "/")
+	if !errors.Is(err, stdlib.ErrNotAvailable) {
+		return wrong("could not import %s (%v)", target, err)
+	}
+	for _, absent := range stdlib.Absent() {
+		if absent.Path == target {
+			return refuse(refusedStandard, pos, target, absent.Reason)
+		}
+	}
+	first, _, _ := strings.Cut(target, "/")
 	switch {
-	case path == "C":
+	case target == "C":
 		return refuse(refusedCgo, pos)
 	case first == "." || first == "..":
-		return wrong("%s is relative, but relative import paths are not supported in module mode", strconv.Quote(path))
-	case slices.Contains(withheld(), path):
-		return refuse(refusedPackage, pos, path)
-	case first == "internal" || !strings.Contains(first, ".") && slices.Contains(strings.Split(path, "/"), "internal"):
-		return wrong("use of internal package %s not allowed", path)
+		return wrong("%q is relative, but relative import paths are not supported in module mode", target)
 	case strings.Contains(first, "."):
-		return refuse(refusedPackage, pos, path)
+		return refuse(refusedPackage, pos, target)
+	case slices.Contains(strings.Split(target, "/"), "internal"):
+		return wrong("use of internal package %s not allowed", target)
 	}
-	return wrong("package %s is not in std%s", path, nearest.Hint(path, c.known()))
+	return wrong("package %s is not in std%s", target, nearest.Hint(target, c.known()))
 }
 
 // known lists the import paths that would do.
@@ -128,7 +154,19 @@ func (c *checker) known() []string {
 	return append(slices.Sorted(maps.Keys(c.project)), stdlib.Packages()...)
 }
 
-// withheld lists the packages of the standard library that package stdlib does not offer.
-func withheld() []string {
-	return []string{"plugin", "runtime/cgo", "runtime/race"}
+// cases lists names with the reason of each, for the page.
+func cases(missing []stdlib.Missing) []string {
+	var list []string
+	for _, m := range missing {
+		list = append(list, fmt.Sprintf("`%s`: %s", qualified(m), m.Reason))
+	}
+	return list
+}
+
+// qualified is the name of what is missing as one writes it: sql.Null, or a package's path.
+func qualified(m stdlib.Missing) string {
+	if m.Name == "" {
+		return m.Path
+	}
+	return path.Base(m.Path) + "." + m.Name
 }

@@ -18,7 +18,8 @@ type words struct {
 	files   []*ast.File
 	info    *types.Info
 	types   *types.Package
-	version string // language version of the package
+	version string             // language version of the package
+	unsure  map[*ast.File]bool // files that import packages whose names are not known
 }
 
 // all turns the errors of one package, in the order that go/types gave them.
@@ -36,11 +37,12 @@ func (w *words) all(found []types.Error) []Error {
 		errors = append(errors, Error{Pos: e.Pos, Message: e.Msg})
 	}
 	errors = slices.DeleteFunc(errors, func(e Error) bool {
-		return strings.HasPrefix(e.Message, "could not import ") // told by resolve, with what to do
+		return strings.HasPrefix(e.Message, "could not import ") || // told by resolve, with what to do
+			strings.HasPrefix(e.Message, "undefined: ") && w.mayBePackage(e.Pos)
 	})
 	for i := range errors {
 		e := &errors[i]
-		e.Pos = w.place(e.Pos, e.Message)
+		e.Pos = w.placed(e.Pos, e.Message)
 		e.Message = w.branch(e.Pos, w.literals(e.Pos, e.Message))
 	}
 	errors = slices.DeleteFunc(errors, w.usedWrongly(errors))
@@ -54,6 +56,17 @@ func (w *words) all(found []types.Error) []Error {
 		e.Message += w.hint(*e)
 	}
 	return errors
+}
+
+// mayBePackage tells whether the name at pos may be that of a package that could not be imported.
+func (w *words) mayBePackage(pos token.Pos) bool {
+	for file := range w.unsure {
+		if file.FileStart <= pos && pos <= file.FileEnd {
+			selector := around[*ast.SelectorExpr](w, pos)
+			return selector != nil && selector.Pos() == pos
+		}
+	}
+	return false
 }
 
 // line is where an error stands, without its column.

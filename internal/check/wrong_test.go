@@ -2,11 +2,10 @@ package check
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
-	"go/ast"
 	"go/token"
-	"go/types"
 	"os"
 	"os/exec"
 	"path"
@@ -124,27 +123,33 @@ func (a *archive) write(t *testing.T) {
 
 // checkProgram is what Check says about a program; a file that does not parse has its own errors.
 func checkProgram(p *program) (*token.FileSet, []Error) {
+	fset, pkg, wrong := parsed(p)
+	if len(wrong) == 0 {
+		_, wrong = Check(fset, []Package{pkg})
+	}
+	return fset, wrong
+}
+
+// parsed is a program as Check takes it, or what is wrong with its syntax.
+func parsed(p *program) (*token.FileSet, Package, []Error) {
 	fset := token.NewFileSet()
 	pkg := Package{Path: "p"}
-	var errors []Error
+	var wrong []Error
 	for _, file := range p.files {
-		parsed, wrong := Parse(fset, file.Name, file.Data)
-		errors = append(errors, wrong...)
-		if parsed != nil {
-			pkg.Files = append(pkg.Files, parsed)
+		file, errors := Parse(fset, file.Name, file.Data)
+		wrong = append(wrong, errors...)
+		if file != nil {
+			pkg.Files = append(pkg.Files, file)
+			pkg.Name = file.Name.Name
 		}
 	}
-	if len(errors) == 0 {
-		pkg.Name = pkg.Files[0].Name.Name
-		_, errors = Check(fset, []Package{pkg})
-	}
-	return fset, errors
+	return fset, pkg, wrong
 }
 
 // say writes errors as the compiler does, without what check adds of its own.
-func say(fset *token.FileSet, errors []Error) string {
+func say(fset *token.FileSet, wrong []Error) string {
 	var out strings.Builder
-	for _, e := range errors {
+	for _, e := range wrong {
 		message, _, _ := strings.Cut(e.Message, "; did you mean ")
 		fmt.Fprintf(&out, "%s: %s\n", fset.PositionFor(e.Pos, false), message)
 	}
@@ -199,18 +204,9 @@ func compile(t *testing.T, config string, p *program) string {
 	command := exec.Command("go", args...)
 	command.Dir = dir
 	out, err := command.CombinedOutput()
-	if exit := (*exec.ExitError)(nil); err != nil && !asExit(err, &exit) {
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	out = bytes.ReplaceAll(out, []byte(dir+string(filepath.Separator)), nil)
 	return string(out)
 }
-
-func asExit(err error, exit **exec.ExitError) bool {
-	e, ok := err.(*exec.ExitError)
-	*exit = e
-	return ok
-}
-
-var _ = ast.Inspect
-var _ = types.Universe
