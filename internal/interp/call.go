@@ -1,0 +1,379 @@
+package interp
+
+import (
+	"go/types"
+	"reflect"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/tools/go/ssa"
+)
+
+// argument is where an argument is in the caller's frame.
+type argument struct {
+	off  uintptr
+	t    reflect.Type
+	copy copier
+}
+
+// callable is what a call, go or defer statement calls.
+type callable interface {
+	// call calls it with arguments from f's registers; results go to ret, if that is not nil.
+	call(f *frame, ret unsafe.Pointer)
+	// later evaluates function and arguments for a call on thread t that comes later: an interpreted function's frame,
+	// or a func that calls.
+	later(f *frame, t *thread) (*frame, func())
+}
+
+func (c *compiler) arguments(vs []ssa.Value) []argument {
+	args := make([]argument, len(vs))
+	for i, v := range vs {
+		p := c.place(v)
+		args[i] = argument{p.off, p.t, p.copy}
+	}
+	return args
+}
+
+// callable finds out what is called. It is nil for functions that do nothing.
+func (c *compiler) callable(call *ssa.CallCommon) callable {
+	if call.IsInvoke() {
+		return &invoker{p: c.p, method: call.Method, value: c.off(call.Value), args: c.arguments(call.Args)}
+	}
+	switch fn := call.Value.(type) {
+	case *ssa.Function:
+		return c.static(fn, nil, call)
+	case *ssa.MakeClosure:
+		if onlyCalled(fn) {
+			return c.static(fn.Fn.(*ssa.Function), fn.Bindings, call)
+		}
+	}
+	p := c.place(call.Value)
+	return &funcCall{value: p.off, t: c.typeOf(call.Signature()), args: c.arguments(call.Args)}
+}
+
+func (c *compiler) static(fn *ssa.Function, bindings []ssa.Value, call *ssa.CallCommon) callable {
+	if fn.Blocks == nil {
+		if fn.Name() == "init" && fn.Pkg != nil && !c.p.interpreted(fn.Pkg.Pkg) {
+			return nil // compiled packages are initialised
+		}
+		if do := c.p.intrinsic(fn); do != nil {
+			return &intrinsicCall{do: do, args: c.arguments(call.Args)}
+		}
+		return &compiledCall{compiled: newCompiled(c.p.compiledFunction(fn)), args: c.arguments(call.Args)}
+	}
+	to := c.p.function(fn)
+	c.p.compileLater(to)
+	return &staticCall{to: to, args: c.arguments(call.Args), captured: c.arguments(bindings), wrapper: c.fn.wrapper}
+}
+
+// onlyCalled tells whether a closure is only ever called where its function's code is known, so that it need not exist.
+func onlyCalled(m *ssa.MakeClosure) bool {
+	for _, r := range *m.Referrers() {
+		call, ok := r.(ssa.CallInstruction)
+		if !ok || call.Common().Value != ssa.Value(m) {
+			if _, debug := r.(*ssa.DebugRef); debug {
+				continue
+			}
+			return false
+		}
+		for _, a := range call.Common().Args {
+			if a == ssa.Value(m) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// staticCall calls an interpreted function that is known.
+type staticCall struct {
+	to       *function
+	args     []argument
+	captured []argument
+	wrapper  bool
+}
+
+func (s *staticCall) enter(f *frame, t *thread) *frame {
+	g := s.to.enter(t, f)
+	for n, a := range s.args {
+		a.copy(g.at(s.to.params[n].off), f.at(a.off))
+	}
+	for n, a := range s.captured {
+		a.copy(g.at(s.to.captured[n].off), f.at(a.off))
+	}
+	return g
+}
+
+func (s *staticCall) call(f *frame, ret unsafe.Pointer) {
+	g := s.enter(f, f.t)
+	g.ret = ret
+	if s.wrapper {
+		g.deferredBy = f.deferredBy
+	}
+	g.call()
+}
+
+func (s *staticCall) later(f *frame, t *thread) (*frame, func()) { return s.enter(f, t), nil }
+
+// compiledCall calls a compiled function that is known.
+type compiledCall struct {
+	compiled *compiled
+	args     []argument
+}
+
+func (s *compiledCall) call(f *frame, ret unsafe.Pointer) {
+	s.compiled.call(f, reflect.Value{}, s.args, ret)
+}
+
+func (s *compiledCall) later(f *frame, t *thread) (*frame, func()) {
+	return nil, s.compiled.later(f, reflect.Value{}, s.args)
+}
+
+// intrinsicCall calls what is written in Go here for a function whose body nobody else has.
+type intrinsicCall struct {
+	do   intrinsic
+	args []argument
+}
+
+// intrinsic is given the addresses of its arguments and of its results.
+type intrinsic func(args []unsafe.Pointer, ret unsafe.Pointer)
+
+func (s *intrinsicCall) call(f *frame, ret unsafe.Pointer) {
+	var few [4]unsafe.Pointer
+	in := few[:0]
+	for _, a := range s.args {
+		in = append(in, f.at(a.off))
+	}
+	s.do(in, ret)
+}
+
+func (s *intrinsicCall) later(f *frame, t *thread) (*frame, func()) {
+	var in []unsafe.Pointer
+	for _, a := range s.args {
+		kept := unsafeNew(rtypeOf(a.t))
+		a.copy(kept, f.at(a.off))
+		in = append(in, kept)
+	}
+	return nil, func() { s.do(in, nil) }
+}
+
+// funcCall calls a func value.
+type funcCall struct {
+	value uintptr
+	t     reflect.Type
+	args  []argument
+}
+
+func (s *funcCall) call(f *frame, ret unsafe.Pointer) {
+	fn := *(*unsafe.Pointer)(f.at(s.value))
+	nilCheck(fn)
+	if cl := closureAt(fn); cl != nil {
+		g := s.enter(cl, f, f.t)
+		g.ret = ret
+		g.call()
+		return
+	}
+	newCompiled(valueAt(s.t, f.at(s.value))).call(f, reflect.Value{}, s.args, ret)
+}
+
+func (s *funcCall) enter(cl *closure, f *frame, t *thread) *frame {
+	g := cl.fn.enter(t, f)
+	for n, a := range s.args {
+		a.copy(g.at(cl.fn.params[n].off), f.at(a.off))
+	}
+	cl.load(g)
+	return g
+}
+
+func (s *funcCall) later(f *frame, t *thread) (*frame, func()) {
+	fn := *(*unsafe.Pointer)(f.at(s.value))
+	if fn == nil {
+		// Evaluating is fine; the call panics.
+		return nil, func() { nilCheck(nil) }
+	}
+	if cl := closureAt(fn); cl != nil {
+		return s.enter(cl, f, t), nil
+	}
+	return nil, newCompiled(valueAt(s.t, f.at(s.value))).later(f, reflect.Value{}, s.args)
+}
+
+func (c *compiler) call(i *ssa.Call) instruction {
+	if b, ok := i.Call.Value.(*ssa.Builtin); ok {
+		return c.builtin(b, &i.Call, i)
+	}
+	to := c.callable(&i.Call)
+	if to == nil {
+		return nil
+	}
+	if i.Call.Signature().Results().Len() == 0 {
+		if s, ok := to.(*staticCall); ok {
+			return func(f *frame) { s.call(f, nil) }
+		}
+		return func(f *frame) { to.call(f, nil) }
+	}
+	dst := c.off(i)
+	if s, ok := to.(*staticCall); ok {
+		return func(f *frame) { s.call(f, f.at(dst)) }
+	}
+	return func(f *frame) { to.call(f, f.at(dst)) }
+}
+
+func (c *compiler) deferCall(i *ssa.Defer) instruction {
+	list := func(f *frame) *frame { return f }
+	if i.DeferStack != nil {
+		at := c.off(i.DeferStack)
+		list = func(f *frame) *frame { return *(**frame)(f.at(at)) }
+	}
+	if b, ok := i.Call.Value.(*ssa.Builtin); ok {
+		do := c.builtin(b, &i.Call, nil)
+		return func(f *frame) {
+			later := f.snapshot()
+			into := list(f)
+			into.defers = &deferred{next: into.defers, call: func(by *frame) { do(later) }}
+		}
+	}
+	to := c.callable(&i.Call)
+	if to == nil {
+		return nil
+	}
+	return func(f *frame) {
+		g, run := to.later(f, f.t)
+		into := list(f)
+		d := &deferred{next: into.defers}
+		if g == nil {
+			d.call = func(*frame) { run() }
+		} else {
+			d.call = func(by *frame) {
+				g.t, g.caller, g.depth, g.deferredBy = by.t, by, by.depth+1, by
+				g.call()
+			}
+		}
+		into.defers = d
+	}
+}
+
+// snapshot is a frame with the same registers: a builtin that is deferred sees its operands as they are now.
+func (f *frame) snapshot() *frame {
+	g := &frame{fn: f.fn, t: f.t, caller: f, regs: unsafeNew(f.fn.frameRType), block: f.block, pc: f.pc}
+	typedmemmove(f.fn.frameRType, g.regs, f.regs)
+	return g
+}
+
+func (c *compiler) goCall(i *ssa.Go) instruction {
+	if b, ok := i.Call.Value.(*ssa.Builtin); ok {
+		do := c.builtin(b, &i.Call, nil)
+		return func(f *frame) {
+			later := f.snapshot()
+			later.t, later.caller = &thread{p: f.t.p}, nil
+			later.t.top = later
+			go later.t.run(func() { do(later) })
+		}
+	}
+	to := c.callable(&i.Call)
+	if to == nil {
+		return nil
+	}
+	return func(f *frame) {
+		t := &thread{p: f.t.p}
+		g, run := to.later(f, t)
+		if g != nil {
+			g.caller, g.depth = nil, 1
+			run = g.call
+		}
+		go t.run(run)
+	}
+}
+
+// run is the life of a goroutine that the program starts.
+func (t *thread) run(call func()) {
+	defer func() {
+		if value := recover(); value != nil {
+			p := t.caught(value)
+			t.p.uncaught(p)
+		}
+	}()
+	call()
+}
+
+// closure is a function with captured variables, behind a native func value.
+type closure struct {
+	fn  *function
+	env unsafe.Pointer // a struct of the captured variables; nil if there are none
+	lay *envLayout
+}
+
+// envLayout is how a function's captured variables lie in memory.
+type envLayout struct {
+	rtype unsafe.Pointer
+	offs  []uintptr
+	copy  []copier
+}
+
+func (p *Program) envOf(fn *ssa.Function) *envLayout {
+	if known, ok := p.envs.Load(fn); ok {
+		return known.(*envLayout)
+	}
+	fields := make([]reflect.StructField, len(fn.FreeVars))
+	for i, v := range fn.FreeVars {
+		fields[i] = reflect.StructField{Name: "F" + strconv.Itoa(i), Type: p.types.of(v.Type())}
+	}
+	t := reflect.StructOf(fields)
+	lay := &envLayout{rtype: rtypeOf(t)}
+	for i := range fields {
+		lay.offs = append(lay.offs, t.Field(i).Offset)
+		lay.copy = append(lay.copy, copierOf(fields[i].Type))
+	}
+	known, _ := p.envs.LoadOrStore(fn, lay)
+	return known.(*envLayout)
+}
+
+// load puts the captured variables into a frame.
+func (cl *closure) load(g *frame) {
+	if cl.env == nil {
+		return
+	}
+	for n, at := range cl.fn.captured {
+		cl.lay.copy[n](g.at(at.off), unsafe.Add(cl.env, cl.lay.offs[n]))
+	}
+}
+
+func (c *compiler) makeClosure(i *ssa.MakeClosure) instruction {
+	fn := c.p.function(i.Fn.(*ssa.Function))
+	c.p.compileLater(fn)
+	if onlyCalled(i) {
+		return nil
+	}
+	dst, t := c.off(i), c.typeOf(i.Type())
+	lay := c.p.envOf(fn.ssa)
+	bindings := c.arguments(i.Bindings)
+	return func(f *frame) {
+		cl := &closure{fn: fn, lay: lay, env: unsafeNew(lay.rtype)}
+		for n, b := range bindings {
+			b.copy(unsafe.Add(cl.env, lay.offs[n]), f.at(b.off))
+		}
+		v := nativeFunc(t, cl)
+		*(*unsafe.Pointer)(f.at(dst)) = (*words)(unsafe.Pointer(&v)).data // MakeFunc's record
+	}
+}
+
+// native is the function as a func value of type t.
+func (fn *function) native(t reflect.Type) reflect.Value {
+	fn.valueOnce.Do(func() {
+		if fn.ssa.Blocks == nil {
+			fn.value = fn.p.compiledFunction(fn.ssa)
+			return
+		}
+		fn.p.compileLater(fn)
+		fn.value = nativeFunc(t, &closure{fn: fn})
+	})
+	return fn.value
+}
+
+// resultTypes are the types of a function's results.
+func (p *Program) resultTypes(s *types.Signature) []reflect.Type {
+	ts := make([]reflect.Type, s.Results().Len())
+	for i := range ts {
+		ts[i] = p.types.of(s.Results().At(i).Type())
+	}
+	return ts
+}

@@ -1,0 +1,528 @@
+package interp
+
+import (
+	"go/constant"
+	"go/token"
+	"go/types"
+	"reflect"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/tools/go/ssa"
+)
+
+// function is one SSA function. It is compiled when it is first called.
+//
+// Its registers are the fields of a struct type: parameters, captured variables, the results of instructions, and the
+// constants that it uses, which are filled in when a frame is made and never change.
+type function struct {
+	p       *Program
+	ssa     *ssa.Function
+	name    string // as in a stack trace
+	path    string // import path of its package
+	wrapper bool   // made by SSA, so that what it calls stands in its place
+
+	noted    bool // by compileLater
+	once     sync.Once
+	compiled atomic.Bool
+
+	frameRType  unsafe.Pointer
+	template    unsafe.Pointer // a fresh frame's memory
+	frames      sync.Pool      // of *frame
+	params      []place
+	captured    []place
+	results     reflect.Type // nil, the one result's type, or a struct of all
+	resultRType unsafe.Pointer
+	resultOffs  []uintptr
+	entry       *block
+	recovers    *block // where to go on after a recovered panic; nil: return zeros
+	defers      bool
+
+	valueOnce sync.Once
+	value     reflect.Value // the function as a native func
+}
+
+// place is where a value is in its function's frames.
+type place struct {
+	off  uintptr
+	t    reflect.Type
+	copy copier
+}
+
+type instruction func(f *frame)
+
+// block is a basic block: straight code, then a choice of where to go on.
+type block struct {
+	code []instruction
+	pos  []token.Pos // of each instruction in code
+	kind blockEnd
+	cond uintptr // register of the condition, of a block that branches
+	next [2]edge
+}
+
+type blockEnd int
+
+const (
+	jumps blockEnd = iota
+	branches
+	returns // or panics: never goes on
+)
+
+// edge is a way from one block to another.
+type edge struct {
+	to    *block
+	moves []instruction // what the phi instructions of the next block take over
+	back  bool          // it may close a loop
+}
+
+// function is the one function for an SSA function.
+func (p *Program) function(fn *ssa.Function) *function {
+	if known, ok := p.functions.Load(fn); ok {
+		return known.(*function)
+	}
+	f := &function{p: p, ssa: fn, name: p.nameOf(fn), path: pathOf(fn)}
+	f.wrapper = fn.Synthetic != "" && fn.Syntax() == nil && fn.Origin() == nil
+	known, _ := p.functions.LoadOrStore(fn, f)
+	return known.(*function)
+}
+
+func pathOf(fn *ssa.Function) string {
+	for fn.Parent() != nil {
+		fn = fn.Parent()
+	}
+	if fn.Origin() != nil {
+		fn = fn.Origin()
+	}
+	if fn.Pkg != nil {
+		return fn.Pkg.Pkg.Path()
+	}
+	if obj := fn.Object(); obj != nil && obj.Pkg() != nil {
+		return obj.Pkg().Path()
+	}
+	return ""
+}
+
+// ready compiles the function if that has not been done.
+func (fn *function) ready() {
+	if !fn.compiled.Load() {
+		fn.once.Do(func() {
+			(&compiler{fn: fn, p: fn.p, places: map[ssa.Value]place{}}).compile()
+			fn.compiled.Store(true)
+		})
+	}
+}
+
+// compiler turns one function into code.
+type compiler struct {
+	fn     *function
+	p      *Program
+	fields []reflect.StructField // of the frame
+	fills  []fill                // constants
+	slots  map[ssa.Value]int     // index of fields
+	extra  map[ssa.Value]int     // a second register of an instruction
+	alias  map[ssa.Value]alias
+	places map[ssa.Value]place
+	offs   []uintptr
+	blocks map[*ssa.BasicBlock]*block
+}
+
+// alias is a value that is a part of another's register.
+type alias struct {
+	of  ssa.Value
+	off uintptr
+}
+
+type fill struct {
+	slot  int
+	write func(p unsafe.Pointer)
+}
+
+func (c *compiler) slot(t reflect.Type) int {
+	c.fields = append(c.fields, reflect.StructField{Name: "F" + strconv.Itoa(len(c.fields)), Type: t})
+	return len(c.fields) - 1
+}
+
+func (c *compiler) compile() {
+	fn := c.fn.ssa
+	c.slots, c.extra, c.alias = map[ssa.Value]int{}, map[ssa.Value]int{}, map[ssa.Value]alias{}
+	for _, v := range fn.Params {
+		c.slots[v] = c.slot(c.typeOf(v.Type()))
+	}
+	for _, v := range fn.FreeVars {
+		c.slots[v] = c.slot(c.typeOf(v.Type()))
+	}
+	for _, b := range fn.Blocks {
+		for _, i := range b.Instrs {
+			c.assign(i)
+		}
+	}
+	c.assignResults()
+	c.layOut()
+	for _, v := range fn.Params {
+		c.fn.params = append(c.fn.params, c.place(v))
+	}
+	for _, v := range fn.FreeVars {
+		c.fn.captured = append(c.fn.captured, c.place(v))
+	}
+	c.blocks = make(map[*ssa.BasicBlock]*block, len(fn.Blocks))
+	for _, b := range fn.Blocks {
+		c.blocks[b] = &block{}
+	}
+	for _, b := range fn.Blocks {
+		c.block(b)
+	}
+	c.fn.entry = c.blocks[fn.Blocks[0]]
+	if fn.Recover != nil {
+		c.fn.recovers = c.blocks[fn.Recover]
+	}
+}
+
+func (c *compiler) typeOf(t types.Type) reflect.Type { return c.p.types.of(t) }
+
+// assign gives an instruction's result, and the constants among its operands, their registers.
+func (c *compiler) assign(i ssa.Instruction) {
+	var operands [16]*ssa.Value
+	for _, op := range i.Operands(operands[:0]) {
+		if *op != nil {
+			c.constant(*op)
+		}
+	}
+	switch i.(type) {
+	case *ssa.Defer, *ssa.RunDefers:
+		c.fn.defers = true
+	}
+	v, ok := i.(ssa.Value)
+	if !ok {
+		return
+	}
+	switch v := v.(type) {
+	case *ssa.ChangeType:
+		c.alias[v] = alias{of: v.X}
+		return
+	case *ssa.Extract:
+		c.alias[v] = alias{of: v.Tuple, off: c.typeOf(v.Tuple.Type()).Field(v.Index).Offset}
+		return
+	case *ssa.Field:
+		c.alias[v] = alias{of: v.X, off: c.typeOf(v.X.Type()).Field(v.Field).Offset}
+		return
+	case *ssa.Range:
+		c.slots[v] = c.slot(reflect.TypeFor[unsafe.Pointer]())
+		return
+	case *ssa.Phi:
+		c.slots[v] = c.slot(c.typeOf(v.Type()))
+		if _, several := v.Block().Instrs[1].(*ssa.Phi); several || v.Block().Instrs[0] != ssa.Instruction(v) {
+			c.extra[v] = c.slot(c.typeOf(v.Type()))
+		}
+		return
+	case *ssa.Alloc:
+		c.slots[v] = c.slot(c.typeOf(v.Type()))
+		if !v.Heap {
+			c.extra[v] = c.slot(c.typeOf(deref(v.Type())))
+		}
+		return
+	}
+	if t, ok := v.Type().(*types.Tuple); ok && t.Len() == 0 {
+		return
+	}
+	if b, ok := v.Type().(*types.Basic); ok && b.Kind() == types.Invalid {
+		c.slots[v] = c.slot(reflect.TypeFor[unsafe.Pointer]())
+		return
+	}
+	c.slots[v] = c.slot(c.typeOf(v.Type()))
+}
+
+func deref(t types.Type) types.Type { return t.Underlying().(*types.Pointer).Elem() }
+
+// constant gives a value that is known before the function runs its register.
+func (c *compiler) constant(v ssa.Value) {
+	if _, known := c.slots[v]; known {
+		return
+	}
+	var write func(p unsafe.Pointer)
+	var t reflect.Type
+	switch v := v.(type) {
+	case *ssa.Const:
+		t = c.typeOf(v.Type())
+		if v.Value != nil {
+			write = func(p unsafe.Pointer) { setConstant(valueAt(t, p), v.Value) }
+		}
+	case *ssa.Global:
+		t = c.typeOf(v.Type())
+		write = func(p unsafe.Pointer) { *(*unsafe.Pointer)(p) = c.p.global(v) }
+	case *ssa.Function:
+		if v.Signature.Recv() != nil || c.p.intrinsic(v) != nil {
+			return // only ever called
+		}
+		if !c.usedAsValue(v) {
+			return
+		}
+		t = c.typeOf(v.Signature)
+		write = func(p unsafe.Pointer) { valueAt(t, p).Set(c.p.function(v).native(t)) }
+	default:
+		return
+	}
+	c.slots[v] = c.slot(t)
+	if write != nil {
+		c.fills = append(c.fills, fill{c.slots[v], write})
+	}
+}
+
+// usedAsValue tells whether the function is more than called by name in the function that is being compiled.
+func (c *compiler) usedAsValue(v *ssa.Function) bool {
+	if v.Parent() == nil && v.Referrers() == nil {
+		// A package-level function keeps no list of who refers to it.
+		for _, b := range c.fn.ssa.Blocks {
+			for _, i := range b.Instrs {
+				if refersTo(i, v) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for _, i := range *v.Referrers() {
+		if i.Parent() == c.fn.ssa && refersTo(i, v) {
+			return true
+		}
+	}
+	return false
+}
+
+// refersTo tells whether an instruction takes a function as a value.
+func refersTo(i ssa.Instruction, v *ssa.Function) bool {
+	var common *ssa.CallCommon
+	switch i := i.(type) {
+	case ssa.CallInstruction:
+		common = i.Common()
+	case *ssa.MakeClosure:
+		for _, b := range i.Bindings {
+			if b == ssa.Value(v) {
+				return true
+			}
+		}
+		return false
+	}
+	var operands [16]*ssa.Value
+	for _, op := range i.Operands(operands[:0]) {
+		if *op == ssa.Value(v) && (common == nil || op != &common.Value) {
+			return true
+		}
+	}
+	return false
+}
+
+func setConstant(v reflect.Value, c constant.Value) {
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(constant.BoolVal(c))
+	case reflect.String:
+		if c.Kind() == constant.Int { // string(rune) of a constant
+			n, _ := constant.Int64Val(c)
+			v.SetString(string(rune(n)))
+			return
+		}
+		v.SetString(constant.StringVal(c))
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n, _ := constant.Int64Val(constant.ToInt(c))
+		v.SetInt(n)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		n, _ := constant.Uint64Val(constant.ToInt(c))
+		v.SetUint(n)
+	case reflect.Float32:
+		n, _ := constant.Float32Val(c)
+		v.SetFloat(float64(n))
+	case reflect.Float64:
+		n, _ := constant.Float64Val(c)
+		v.SetFloat(n)
+	case reflect.Complex64, reflect.Complex128:
+		re, _ := constant.Float64Val(constant.Real(c))
+		im, _ := constant.Float64Val(constant.Imag(c))
+		v.SetComplex(complex(re, im))
+	case reflect.UnsafePointer:
+		n, _ := constant.Uint64Val(constant.ToInt(c))
+		*(*uintptr)(v.Addr().UnsafePointer()) = uintptr(n)
+	default:
+		panic(&buildError{"a constant of type " + v.Type().String()})
+	}
+}
+
+func (c *compiler) assignResults() {
+	results := c.fn.ssa.Signature.Results()
+	switch results.Len() {
+	case 0:
+		return
+	case 1:
+		c.fn.results = c.typeOf(results.At(0).Type())
+		c.fn.resultOffs = []uintptr{0}
+	default:
+		c.fn.results = c.typeOf(results)
+		for i := range results.Len() {
+			c.fn.resultOffs = append(c.fn.resultOffs, c.fn.results.Field(i).Offset)
+		}
+	}
+	c.fn.resultRType = rtypeOf(c.fn.results)
+}
+
+// layOut makes the frame type of the registers, and the memory of a fresh frame.
+func (c *compiler) layOut() {
+	if len(c.fields) == 0 {
+		c.slot(reflect.TypeFor[bool]())
+	}
+	frame := reflect.StructOf(c.fields)
+	c.offs = make([]uintptr, len(c.fields))
+	for i := range c.fields {
+		c.offs[i] = frame.Field(i).Offset
+	}
+	c.fn.frameRType = rtypeOf(frame)
+	c.fn.template = unsafeNew(c.fn.frameRType)
+	for _, f := range c.fills {
+		f.write(unsafe.Add(c.fn.template, c.offs[f.slot]))
+	}
+}
+
+// place is where a value is.
+func (c *compiler) place(v ssa.Value) place {
+	if p, ok := c.places[v]; ok {
+		return p
+	}
+	var p place
+	if a, ok := c.alias[v]; ok {
+		p = c.place(a.of)
+		p.off += a.off
+		p.t = c.typeOf(v.Type())
+	} else if i, ok := c.slots[v]; ok {
+		p = place{off: c.offs[i], t: c.fields[i].Type}
+	} else {
+		panic(&buildError{"no register for " + v.Name() + " = " + v.String()})
+	}
+	p.copy = copierOf(p.t)
+	c.places[v] = p
+	return p
+}
+
+func (c *compiler) off(v ssa.Value) uintptr { return c.place(v).off }
+
+// spare is the second register of an instruction.
+func (c *compiler) spare(v ssa.Value) uintptr { return c.offs[c.extra[v]] }
+
+// block compiles one basic block.
+func (c *compiler) block(from *ssa.BasicBlock) {
+	b := c.blocks[from]
+	for n, i := range from.Instrs {
+		switch i := i.(type) {
+		case *ssa.Phi, *ssa.DebugRef, *ssa.ChangeType, *ssa.Field:
+			continue
+		case *ssa.Jump:
+			b.kind = jumps
+			b.next[0] = c.edge(from, 0)
+			continue
+		case *ssa.If:
+			b.kind, b.cond = branches, c.off(i.Cond)
+			b.next[0], b.next[1] = c.edge(from, 0), c.edge(from, 1)
+			continue
+		case *ssa.Return, *ssa.Panic:
+			b.kind = returns
+		}
+		do := c.instruction(i)
+		if do == nil {
+			continue
+		}
+		b.code = append(b.code, do)
+		b.pos = append(b.pos, position(from, n))
+	}
+}
+
+// position is where an instruction stands in the source; those that stand nowhere share the place of their operand.
+func position(b *ssa.BasicBlock, n int) token.Pos {
+	i := b.Instrs[n]
+	if pos := i.Pos(); pos.IsValid() {
+		return pos
+	}
+	if call, ok := i.(ssa.CallInstruction); ok {
+		return call.Common().Pos()
+	}
+	return token.NoPos
+}
+
+// edge compiles what happens on the way to a successor: its phis all take their values at once.
+func (c *compiler) edge(from *ssa.BasicBlock, n int) edge {
+	to := from.Succs[n]
+	e := edge{to: c.blocks[to], back: to.Index <= from.Index}
+	pred := -1
+	for i, p := range to.Preds {
+		// A block may reach another by both its ways: each is a predecessor of its own, in the order of the ways.
+		if p == from {
+			pred = i
+			if n == 0 || from.Succs[0] != to {
+				break
+			}
+			n = 0
+		}
+	}
+	var phis []*ssa.Phi
+	for _, i := range to.Instrs {
+		phi, ok := i.(*ssa.Phi)
+		if !ok {
+			break
+		}
+		phis = append(phis, phi)
+	}
+	entangled := false
+	for _, phi := range phis {
+		if source, ok := c.root(phi.Edges[pred]).(*ssa.Phi); ok && source.Block() == to && source != phi {
+			entangled = true
+		}
+	}
+	if !entangled {
+		for _, phi := range phis {
+			if c.off(phi) != c.off(phi.Edges[pred]) {
+				e.moves = append(e.moves, move(c.off(phi), c.off(phi.Edges[pred]), c.place(phi).t))
+			}
+		}
+		return e
+	}
+	for _, phi := range phis {
+		e.moves = append(e.moves, move(c.spare(phi), c.off(phi.Edges[pred]), c.place(phi).t))
+	}
+	for _, phi := range phis {
+		e.moves = append(e.moves, move(c.off(phi), c.spare(phi), c.place(phi).t))
+	}
+	return e
+}
+
+// root is the value in whose register v is.
+func (c *compiler) root(v ssa.Value) ssa.Value {
+	for {
+		a, ok := c.alias[v]
+		if !ok {
+			return v
+		}
+		v = a.of
+	}
+}
+
+func moveOf[T any](dst, src uintptr) instruction {
+	return func(f *frame) { *(*T)(f.at(dst)) = *(*T)(f.at(src)) }
+}
+
+// move copies one register to another.
+func move(dst, src uintptr, t reflect.Type) instruction {
+	switch shapeOf(t) {
+	case shape8:
+		return moveOf[uint8](dst, src)
+	case shape16:
+		return moveOf[uint16](dst, src)
+	case shape32:
+		return moveOf[uint32](dst, src)
+	case shape64:
+		return moveOf[uint64](dst, src)
+	case shapePointer:
+		return moveOf[unsafe.Pointer](dst, src)
+	case shapeString:
+		return moveOf[string](dst, src)
+	}
+	copy := copierOf(t)
+	return func(f *frame) { copy(f.at(dst), f.at(src)) }
+}

@@ -1,0 +1,368 @@
+package interp
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"io"
+	"os"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/tools/go/ssa"
+
+	"github.com/concurrent-modular-agent/coma/internal/check"
+	"github.com/concurrent-modular-agent/coma/internal/rtype"
+	"github.com/concurrent-modular-agent/coma/internal/stdlib"
+)
+
+// Options say how a program stands in the process that it runs in.
+type Options struct {
+	// Symbol, if not nil, replaces exported functions and variables of compiled packages: a func value, or the
+	// variable, addressable. The type must be that of what it replaces.
+	Symbol func(path, name string) (reflect.Value, bool)
+	// Method, if not nil, replaces methods of compiled types, by names such as "(*log.Logger).Fatal": a func whose first
+	// parameter is the receiver.
+	Method func(name string) (reflect.Value, bool)
+	// Uncaught is told of a panic that would end the process: nobody has recovered it on a goroutine that the program
+	// started. It must not return. nil: the panic goes on.
+	Uncaught func(value any, frames []Frame)
+	// Interruptible makes channel operations end when Halt is called. They are slower.
+	Interruptible bool
+	// Stderr is where the builtins print and println write; nil: os.Stderr.
+	Stderr io.Writer
+	// MaxDepth is how deep calls may nest before Uncaught is told of ErrStackOverflow; 0: DefaultMaxDepth.
+	MaxDepth int
+}
+
+// DefaultMaxDepth keeps an endless recursion below the runtime's limit of stack, which would end the process.
+const DefaultMaxDepth = 500_000
+
+// ErrStackOverflow is what Uncaught is told when calls nest too deep.
+var ErrStackOverflow = stackOverflow{}
+
+type stackOverflow struct{}
+
+func (stackOverflow) Error() string { return "stack overflow" }
+
+// Program is interpreted code. Its methods may be called from any goroutine.
+type Program struct {
+	opt           Options
+	fset          *token.FileSet
+	prog          *ssa.Program
+	types         *typeTable
+	source        map[*types.Package]*ssa.Package // packages with function bodies
+	own           map[*types.Package]bool         // those among them that nothing compiled knows
+	order         []*ssa.Package // of initialisation
+	interruptible bool
+	maxDepth      int
+
+	functions sync.Map // *ssa.Function to *function
+	globals   sync.Map // *ssa.Global to unsafe.Pointer
+	envs      sync.Map // *ssa.Function to *envLayout
+	passing   passing
+
+	compiling []*function // to do, while loading; guarded by loadMu
+	loading   bool
+	loadMu    sync.Mutex
+
+	halted atomic.Bool
+	halt   chan struct{}
+}
+
+// Load compiles checked packages, given with dependencies first. Nothing of theirs runs yet.
+func Load(fset *token.FileSet, packages []*check.Checked, opt Options) (p *Program, err error) {
+	if err := rtype.Check(); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	p = &Program{
+		opt: opt, fset: fset, source: map[*types.Package]*ssa.Package{}, own: map[*types.Package]bool{},
+		interruptible: opt.Interruptible,
+		maxDepth: opt.MaxDepth, halt: make(chan struct{}), loading: true,
+	}
+	if p.maxDepth == 0 {
+		p.maxDepth = DefaultMaxDepth
+	}
+	if p.opt.Stderr == nil {
+		p.opt.Stderr = os.Stderr
+	}
+	p.types = &typeTable{p: p, learned: map[*types.Package]bool{}}
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case *buildError:
+			p, err = nil, fmt.Errorf("load: %w", r)
+		default:
+			panic(r)
+		}
+	}()
+	if err := p.build(packages); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	p.compileAll()
+	return p, nil
+}
+
+// build makes the SSA form of the packages.
+func (p *Program) build(packages []*check.Checked) error {
+	p.prog = ssa.NewProgram(p.fset, ssa.InstantiateGenerics|ssa.BuildSerially)
+	infos := make([]*types.Info, len(packages))
+	for i, pkg := range packages {
+		infos[i] = pkg.Info
+	}
+	generics, err := stdlib.Redirect(p.fset, infos...)
+	if err != nil {
+		return err
+	}
+	created := map[*types.Package]bool{}
+	create := func(pkg *types.Package, files []*ast.File, info *types.Info) {
+		created[pkg] = true
+		built := p.prog.CreatePackage(pkg, files, info, true)
+		if files != nil {
+			p.source[pkg] = built
+			p.order = append(p.order, built)
+		}
+	}
+	for _, pkg := range generics {
+		create(pkg.Types, pkg.Files, pkg.Info)
+		p.own[pkg.Types] = true
+	}
+	for _, pkg := range packages {
+		create(pkg.Types, pkg.Files, pkg.Info)
+		p.own[pkg.Types] = true
+	}
+	for _, pkg := range slices.Clone(p.order) {
+		for _, imported := range pkg.Pkg.Imports() {
+			if created[imported] {
+				continue
+			}
+			if source, ok := stdlib.Source(imported.Path()); ok {
+				create(source.Types, source.Files, source.Info)
+			} else {
+				create(imported, nil, nil)
+			}
+		}
+	}
+	for _, built := range p.order {
+		for _, imported := range built.Pkg.Imports() {
+			if !created[imported] { // by a package of the standard library that is interpreted
+				created[imported] = true
+				p.prog.CreatePackage(imported, nil, nil, true)
+			}
+		}
+		built.Build()
+	}
+	return nil
+}
+
+// interpreted tells whether a package's source is run here.
+func (p *Program) interpreted(pkg *types.Package) bool { return p.source[pkg] != nil }
+
+// pathOf is a package's path as reflect tells it.
+func (p *Program) pathOf(pkg *types.Package) string {
+	return strings.TrimPrefix(pkg.Path(), "coma.std/")
+}
+
+// compileAll compiles every function of the packages, and those that they call, so that what cannot be compiled is known
+// before anything runs.
+func (p *Program) compileAll() {
+	for _, pkg := range p.order {
+		if p.standard(pkg.Pkg) {
+			continue // as far as they are called
+		}
+		for _, name := range sortedMembers(pkg) {
+			switch m := pkg.Members[name].(type) {
+			case *ssa.Function:
+				p.compileTree(m)
+			case *ssa.Type:
+				named, ok := types.Unalias(m.Type()).(*types.Named)
+				if !ok || named.TypeParams().Len() > 0 {
+					continue
+				}
+				for i := range named.NumMethods() {
+					if fn := p.prog.FuncValue(named.Method(i)); fn != nil {
+						p.compileTree(fn)
+					}
+				}
+			}
+		}
+	}
+	for {
+		p.loadMu.Lock()
+		if len(p.compiling) == 0 {
+			p.loading = false
+			p.loadMu.Unlock()
+			return
+		}
+		fn := p.compiling[len(p.compiling)-1]
+		p.compiling = p.compiling[:len(p.compiling)-1]
+		p.loadMu.Unlock()
+		fn.readyAt()
+	}
+}
+
+// readyAt is ready with the function named in the error.
+func (fn *function) readyAt() {
+	defer func() {
+		if r := recover(); r != nil {
+			if e, ok := r.(*buildError); ok && !strings.Contains(e.text, ": in ") {
+				panic(&buildError{fmt.Sprintf("%v: in %s: %s", fn.p.fset.Position(fn.ssa.Pos()), fn.ssa, e.text)})
+			}
+			panic(r)
+		}
+	}()
+	fn.ready()
+}
+
+func sortedMembers(pkg *ssa.Package) []string {
+	names := make([]string, 0, len(pkg.Members))
+	for name := range pkg.Members {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// compileTree notes a function and the literals in it.
+func (p *Program) compileTree(fn *ssa.Function) {
+	if fn.TypeParams().Len() > 0 && len(fn.TypeArgs()) == 0 || fn.Blocks == nil {
+		return // only its instances run
+	}
+	p.compileLater(p.function(fn))
+}
+
+// compileLater has a function compiled before loading ends. Once it has ended, functions are compiled when called.
+func (p *Program) compileLater(fn *function) {
+	p.loadMu.Lock()
+	defer p.loadMu.Unlock()
+	if p.loading && !fn.noted {
+		fn.noted = true
+		p.compiling = append(p.compiling, fn)
+	}
+}
+
+// standard tells whether a package is of the standard library, though interpreted.
+func (p *Program) standard(pkg *types.Package) bool {
+	return !p.own[pkg] || strings.HasPrefix(pkg.Path(), "coma.std/")
+}
+
+// Init runs the initialisers of package variables and the init functions, in Go's order. A panic passes on.
+func (p *Program) Init() {
+	for _, pkg := range p.order {
+		p.function(pkg.Func("init")).fromCompiled(nil, nil, nil)
+	}
+}
+
+// Lookup is a package-level function as a Go func; the zero Value if there is none.
+func (p *Program) Lookup(path, name string) reflect.Value {
+	for pkg, built := range p.source {
+		if pkg.Path() != path {
+			continue
+		}
+		if fn := built.Func(name); fn != nil && fn.Blocks != nil {
+			return p.function(fn).native(p.types.of(fn.Signature))
+		}
+	}
+	return reflect.Value{}
+}
+
+// Halt ends the program's goroutines: loops and calls within microseconds, channel operations too if the program is
+// interruptible. What compiled code does goes on until it returns. Deferred calls do not run.
+func (p *Program) Halt() {
+	if p.halted.CompareAndSwap(false, true) {
+		close(p.halt)
+	}
+}
+
+func (p *Program) haltCase() reflect.SelectCase {
+	return reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(p.halt)}
+}
+
+// uncaught deals with a panic that nobody recovers.
+func (p *Program) uncaught(by *panicking) {
+	if p.opt.Uncaught != nil {
+		p.opt.Uncaught(by.value, by.frames)
+	}
+	panic(by.value)
+}
+
+// overflow ends a recursion that is too deep.
+func (p *Program) overflow(f *frame) {
+	f.t.top = f.caller
+	p.uncaught(&panicking{value: ErrStackOverflow, frames: f.t.trace()})
+}
+
+// Frames are where a panic was, given the value that was recovered from a call into the program; nil if it is not known.
+func (p *Program) Frames(value any) []Frame {
+	if by := p.passing.take(value); by != nil {
+		return by.frames
+	}
+	return nil
+}
+
+// passing are panics on their way from interpreted code through compiled code.
+type passing struct {
+	mu     sync.Mutex
+	panics []*panicking // the latest last, at most maxPassing
+}
+
+const maxPassing = 64
+
+func (s *passing) note(p *panicking) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.panics) == maxPassing {
+		s.panics = slices.Delete(s.panics, 0, 1)
+	}
+	s.panics = append(s.panics, p)
+}
+
+func (s *passing) take(value any) *panicking {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, p := range s.panics {
+		if *(*words)(unsafe.Pointer(&p.value)) == *(*words)(unsafe.Pointer(&value)) {
+			s.panics = slices.Delete(s.panics, i, i+1)
+			return p
+		}
+	}
+	return nil
+}
+
+// nobodyRecovers tells whether the calling goroutine was started by compiled code that is known to run a callback at its
+// outermost level, so that a panic would end the process.
+func nobodyRecovers() bool {
+	pcs := make([]uintptr, 1<<10)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	outermost := ""
+	for {
+		frame, more := frames.Next()
+		if frame.Function != "runtime.goexit" && frame.Function != "" {
+			outermost = frame.Function
+		}
+		if !more {
+			break
+		}
+	}
+	for _, starter := range []string{"time.goFunc", "sync.(*WaitGroup).Go.", "context.", "reflect.makeFuncStub", "reflect.callReflect"} {
+		if strings.HasPrefix(outermost, starter) {
+			return true
+		}
+	}
+	return false
+}
+
+// nameOf is a function's name as a stack trace shows it.
+func (p *Program) nameOf(fn *ssa.Function) string {
+	name := fn.RelString(nil)
+	if fn.Pkg == nil {
+		return name
+	}
+	return strings.ReplaceAll(name, fn.Pkg.Pkg.Path()+".", fn.Pkg.Pkg.Name()+".")
+}
