@@ -63,7 +63,7 @@ func TestModuleRuns(t *testing.T) {
 	}{
 		{
 			name: "a folder without go.mod", folder: "chat",
-			files: files{"chat/chat.go": program("chat", `fmt.Println("hello from", agent.Module())`, "fmt")},
+			files: files{"chat/chat.go": program("chat", `fmt.Println("hello from", agent.Module)`, "fmt")},
 			want:  []string{"stdout: hello from chat"},
 		},
 		{
@@ -205,7 +205,7 @@ func TestModuleDoesNotCompile(t *testing.T) {
 		{
 			name: "two declarations, in a single file", folder: "",
 			files: files{"a.go": program("a", "return nil") + "\nvar x = 1\nvar x = 2\n"},
-			want:  []string{"a.go:14:5: x redeclared in this block a.go:13:5: other declaration of x"},
+			want:  []string{"a.go:13:5: x redeclared in this block a.go:12:5: other declaration of x"},
 		},
 		{
 			name: "no Run", folder: "chat",
@@ -225,7 +225,7 @@ func TestModuleDoesNotCompile(t *testing.T) {
 		{
 			name: "a main of its own", folder: "chat",
 			files: files{"chat/chat.go": program("main", "return nil") + "\nfunc main() {}\n"},
-			want:  []string{"chat/chat.go:13:6: a module's package has no func main of its own: name the package otherwise than main, or leave func main out"},
+			want:  []string{"chat/chat.go:12:6: a module's package has no func main of its own: name the package otherwise than main, or leave func main out"},
 		},
 		{
 			name: "a package that go.mod does not name", folder: "chat",
@@ -234,6 +234,14 @@ func TestModuleDoesNotCompile(t *testing.T) {
 				"chat/chat.go": program("chat", `xid.New()`, "github.com/rs/xid"),
 			},
 			want: []string{"chat/chat.go:7:2: no required module provides package github.com/rs/xid; to add it: go get github.com/rs/xid"},
+		},
+		{
+			name: "another, which nothing knows", folder: "chat",
+			files: files{
+				"go.mod":       "module example.com/garden\n\ngo 1.26\n",
+				"chat/chat.go": program("chat", `uuid.New()`, "github.com/google/uuid"),
+			},
+			want: []string{"chat/chat.go:7:2: no required module provides package github.com/google/uuid; to add it: go get github.com/google/uuid"},
 		},
 		{
 			name: "a package that is nowhere, in a single file", folder: "",
@@ -258,7 +266,7 @@ func TestModuleDoesNotCompile(t *testing.T) {
 			}
 			var got []string
 			for _, p := range wrong.Problems {
-				line, _, _ := strings.Cut(p.String(), " (")
+				line, _, _ := strings.Cut(p.String(), " (/")
 				got = append(got, line)
 				if p.Line > 0 && strings.HasSuffix(p.File, ".go") && strings.TrimSpace(p.SourceLine) == "" && !strings.HasPrefix(p.File, "words") {
 					t.Errorf("%v: the source line is missing", p)

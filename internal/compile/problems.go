@@ -3,6 +3,10 @@ package compile
 import (
 	"cmp"
 	"errors"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,6 +26,11 @@ func (b *build) explain(err error, packages []*modulePackage) error {
 	if !errors.As(err, &failed) {
 		return err
 	}
+	if strings.Contains(string(failed.output), "updates to go.mod needed") {
+		if missing := b.unrequired(packages); len(missing) > 0 {
+			return &modproc.LoadError{Problems: missing}
+		}
+	}
 	problems := b.readProblems(b.truePlaces(string(failed.output)), packages)
 	if len(problems) == 0 {
 		return err
@@ -29,8 +38,58 @@ func (b *build) explain(err error, packages []*modulePackage) error {
 	return &modproc.LoadError{Problems: problems}
 }
 
+// unrequired finds imports of modules that go.mod does not name, though something that it names does: of these the go
+// command says only that go.mod must be updated.
+func (b *build) unrequired(packages []*modulePackage) (problems []modproc.Problem) {
+	goMod, err := os.ReadFile(b.requirements.modFile)
+	if err != nil {
+		return nil // it was there a moment ago; what the go command said stands
+	}
+	required := []string{b.requirements.path, comaPath}
+	for _, found := range requirement.FindAllSubmatch(goMod, -1) {
+		required = append(required, string(found[1]))
+	}
+	for _, p := range packages {
+		fset := token.NewFileSet()
+		for _, name := range slices.Sorted(maps.Keys(p.spec.Text)) {
+			file, err := parser.ParseFile(fset, name, p.spec.Text[name], parser.ImportsOnly)
+			if err != nil {
+				continue // go build would have said so first
+			}
+			for _, spec := range file.Imports {
+				importPath, err := strconv.Unquote(spec.Path.Value)
+				known := func(module string) bool { return importPath == module || strings.HasPrefix(importPath, module+"/") }
+				first, _, _ := strings.Cut(importPath, "/")
+				if err != nil || !strings.Contains(first, ".") || slices.ContainsFunc(required, known) {
+					continue
+				}
+				at := fset.PositionFor(spec.Path.Pos(), false)
+				problems = append(problems, modproc.Problem{
+					File: b.shown(name), Line: at.Line, Column: at.Column, SourceLine: p.sourceLine(name, at.Line),
+					Message: notRequired(importPath),
+				})
+			}
+		}
+	}
+	return problems
+}
+
+// notFound is what the go command says of a package that no required module has, because coma has told it to leave go.mod
+// as it is.
+var notFound = regexp.MustCompile(`cannot find module providing package (\S+): import lookup disabled by -mod=readonly`)
+
+func notRequired(importPath string) string {
+	return "no required module provides package " + importPath + "; to add it: go get " + importPath
+}
+
+// requirement matches a line of a require directive or block.
+var requirement = regexp.MustCompile(`(?m)^(?:require)?\s+([^\s()]+) v[^\s]+`)
+
 // bothPlaces is what the compiler adds to a place that a line directive gives: where the line really is.
 var bothPlaces = regexp.MustCompile(`\[[^\]\n]*\.go:\d+(:\d+)?\]`)
+
+// hereDot is the ./ that the go command writes before names in the folder that it was told to be in.
+var hereDot = regexp.MustCompile(`(?m)(^\s*)\./`)
 
 // truePlaces puts the names of the project's files in the place of those that the overlay reads instead.
 func (b *build) truePlaces(output string) string {
@@ -42,7 +101,8 @@ func (b *build) truePlaces(output string) string {
 			names = append(names, rel+":", shown+":")
 		}
 	}
-	return bothPlaces.ReplaceAllString(strings.NewReplacer(names...).Replace(output), "")
+	output = strings.NewReplacer(names...).Replace(output)
+	return hereDot.ReplaceAllString(bothPlaces.ReplaceAllString(output, ""), "$1")
 }
 
 // readProblems reads go build's output. It is nil if no place in it is the project's.
@@ -61,6 +121,9 @@ func (b *build) readProblems(output string, packages []*modulePackage) []modproc
 			continue
 		}
 		file, message := at[1], at[4]
+		if missing := notFound.FindStringSubmatch(message); missing != nil {
+			message = notRequired(missing[1])
+		}
 		number, _ := strconv.Atoi(at[2]) // digits; far too many of them are no line
 		column, _ := strconv.Atoi(at[3]) // or nothing
 		p := modproc.Problem{Line: number, Column: column, Message: message}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/concurrent-modular-agent/coma/internal/modproc"
 )
 
 // requirements are what a build requires of other Go modules.
@@ -91,7 +93,8 @@ func (b *build) resolve(ctx context.Context, r *requirements, dir string, goMod,
 	modFile := filepath.Join(work, goModName)
 	probe := filepath.Join(work, "probe.go")
 	overlay := filepath.Join(work, "overlay.json")
-	replaced := map[string]string{}
+	// The probe is a package of the project, because go.mod has to serve such packages; it is not on disk.
+	replaced := map[string]string{filepath.Join(r.root, virtualFolder, "probe", "probe.go"): probe}
 	if r.missing {
 		replaced[filepath.Join(r.root, goModName)] = modFile
 	}
@@ -108,16 +111,31 @@ func (b *build) resolve(ctx context.Context, r *requirements, dir string, goMod,
 	env := buildFlags{}.environment()
 	if edit != nil {
 		if _, err := b.tool.run(ctx, env, append(edit, modFile)...); err != nil {
-			return fmt.Errorf("prepare the requirements: %w", err)
+			return b.wrongGoMod(err, modFile, r)
 		}
 	}
-	if _, err := b.tool.run(ctx, env, "list", "-C", b.projectDir, "-overlay", overlay, "-modfile", modFile, "-mod=mod", "-deps", probe); err != nil {
-		return fmt.Errorf("prepare the requirements (the first build may need the network): %w", err)
+	args := []string{"list", "-C", b.projectDir, "-overlay", overlay, "-modfile", modFile, "-mod=mod", "-deps", r.path + "/" + virtualFolder + "/probe"}
+	if _, err := b.tool.run(ctx, env, args...); err != nil {
+		return b.wrongGoMod(err, modFile, r)
 	}
 	if err := os.Rename(work, dir); err != nil && !errors.Is(err, fs.ErrExist) { // another process was faster
 		return fmt.Errorf("keep the requirements: %w", err)
 	}
 	return nil
+}
+
+// wrongGoMod is the error for requirements that the go command refuses: what is wrong with the project's go.mod, if that
+// is it.
+func (b *build) wrongGoMod(err error, modFile string, r *requirements) error {
+	var failed *commandError
+	if !errors.As(err, &failed) {
+		return err
+	}
+	text := strings.ReplaceAll(string(failed.output), modFile, filepath.Join(r.root, goModName))
+	if problems := b.readProblems(text, nil); len(problems) > 0 && !r.missing {
+		return &modproc.LoadError{Problems: problems}
+	}
+	return fmt.Errorf("prepare the requirements (the first build may need the network): %w", err)
 }
 
 // findGoMod reads the nearest go.mod at or above a folder, and its go.sum.

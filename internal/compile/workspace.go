@@ -92,18 +92,21 @@ func (b *build) inspect(p *modulePackage) error {
 	case first == nil && broken: // the compiler says what is wrong
 		return nil
 	case first == nil:
-		return b.problem(token.Position{Filename: p.spec.Dir}, "no Go file to compile")
+		return b.problem(p, token.Position{Filename: p.spec.Dir}, "no Go file to compile")
 	case !hasRun && !broken:
-		return b.problem(fset.Position(first.Name.Pos()), "package %s has no function Run: want %s", first.Name.Name, wantRun)
+		return b.problem(p, fset.Position(first.Name.Pos()), "package %s has no function Run: want %s", first.Name.Name, wantRun)
 	case p.isMain && ownMain.IsValid():
-		return b.problem(fset.Position(ownMain), "a module's package has no func main of its own: name the package otherwise than main, or leave func main out")
+		return b.problem(p, fset.Position(ownMain), "a module's package has no func main of its own: name the package otherwise than main, or leave func main out")
 	}
 	return nil
 }
 
 // problem is a *modproc.LoadError with one problem.
-func (b *build) problem(at token.Position, format string, args ...any) error {
-	problem := modproc.Problem{File: b.shown(at.Filename), Line: at.Line, Column: at.Column, Message: fmt.Sprintf(format, args...)}
+func (b *build) problem(p *modulePackage, at token.Position, format string, args ...any) error {
+	problem := modproc.Problem{
+		File: b.shown(at.Filename), Line: at.Line, Column: at.Column, Message: fmt.Sprintf(format, args...),
+		SourceLine: p.sourceLine(at.Filename, at.Line),
+	}
 	return &modproc.LoadError{Problems: []modproc.Problem{problem}}
 }
 
