@@ -20,26 +20,25 @@ const arenaSize = 32 << 20
 // keep.
 var arena struct {
 	sync.Mutex
-	used  uintptr
+	used  uintptr // bytes, a multiple of 8
 	names map[nameKey]name
 	keep  []any
 }
 
-// space is the arena's memory, apart from arena so that it holds no pointers in the eyes of the linker.
-var space [arenaSize]byte
+// space is the arena's memory, in words, so that it is aligned for any record. It is a variable of its own because it holds no
+// pointers in the eyes of the linker.
+var space [arenaSize / 8]uint64
 
-// reserve takes zeroed memory for a record, aligned for any word.
+// reserve takes zeroed memory for a record.
 func reserve(size uintptr) (unsafe.Pointer, error) {
-	const word = unsafe.Sizeof(uintptr(0))
 	arena.Lock()
 	defer arena.Unlock()
-	base := uintptr(unsafe.Pointer(&space)) % word // 0 in practice; the linker aligns large arrays
-	at := (base+arena.used+word-1)&^(word-1) - base
-	if size > arenaSize || at > arenaSize-size {
+	if size > arenaSize-arena.used {
 		return nil, errFull
 	}
-	arena.used = at + size
-	return unsafe.Pointer(&space[at]), nil
+	at := arena.used
+	arena.used += (size + 7) &^ 7
+	return unsafe.Pointer(&space[at/8]), nil
 }
 
 // keep holds on to what a record points to and nobody else does.

@@ -83,6 +83,15 @@ var structs sync.Map
 // structShape returns the struct that reflect can make with these fields. Where that is
 // the very type that is meant, plain is true; else it has the same layout, under other names.
 func structShape(fields []Field) (shape reflect.Type, plain bool, err error) {
+	defer func() {
+		switch complaint := recover().(type) { // reflect tells what is wrong with fields by a panic
+		case nil:
+		case string:
+			err = fmt.Errorf("build struct: %s", complaint)
+		default:
+			panic(complaint)
+		}
+	}()
 	plain = true
 	list := make([]reflect.StructField, len(fields))
 	pkgPath := ""
