@@ -131,5 +131,5 @@ func assemble(fset *token.FileSet, importPath string, pieces map[string]*piece) 
 	if err != nil {
 		return nil, fmt.Errorf("parse generics of %s: %w", importPath, err)
 	}
-	return check(shadow+importPath, fset, []*ast.File{file}, load)
+	return check(types.NewPackage(shadow+importPath, real.Name()), fset, []*ast.File{file}, load)
 }

@@ -19,8 +19,8 @@ import (
 // ErrNotAvailable says that interpreted modules cannot import a package.
 var ErrNotAvailable = errors.New("not available to interpreted modules")
 
-// whole are the packages that are type-checked from source, because they have generic types with methods.
-var whole = []string{"sync/atomic", "unique", "weak"}
+// typed are the packages that have generic types with methods, which come from source.
+var typed = []string{"sync/atomic", "unique", "weak"}
 
 // A Checked is a package that was type-checked from source: what go/ssa needs to build its functions.
 type Checked struct {
@@ -49,11 +49,12 @@ func Import(path string) (*types.Package, error) {
 	return load(path)
 }
 
-// Source returns a package that Import has type-checked from source, to be handed to go/ssa as it is: sync/atomic,
-// unique and weak, whose types have type parameters and methods. Functions and methods without a body are compiled code
-// (see Symbols); the others are to be interpreted. Its positions are none of any file set's; they are beyond all of them.
+// Source returns a package of which Import has type-checked a part from source, to be handed to go/ssa as it is:
+// sync/atomic, unique and weak, whose generic types have methods. These methods, and the package's generic functions, are
+// to be interpreted; all its other functions and methods are declared without a body, since they are compiled code (see
+// Symbols). The positions are those of no other file set: they are beyond all of them.
 func Source(path string) (*Checked, bool) {
-	if !slices.Contains(whole, path) {
+	if !slices.Contains(typed, path) {
 		return nil, false
 	}
 	if _, err := load(path); err != nil {
@@ -98,14 +99,18 @@ func loadLocked(path string) (*types.Package, error) {
 	return imported, nil
 }
 
-// begin type-checks the packages that come from source. They come first: whatever mentions their types later finds them.
+// begin loads the packages with generic types. They come first: whatever mentions those types later finds them.
 func begin() error {
 	loaded.fset = token.NewFileSet()
 	loaded.fset.AddFile("", -1, 1<<40) // so that no position here is one in another file set
 	loaded.packages = map[string]*types.Package{}
 	loaded.complete = map[string]bool{}
 	loaded.sources = map[string]*Checked{}
-	for _, path := range whole {
+	for _, path := range typed {
+		real, err := loadLocked(path)
+		if err != nil {
+			return err
+		}
 		text, err := entry("source/" + path)
 		if err != nil {
 			return err
@@ -114,19 +119,49 @@ func begin() error {
 		if err != nil {
 			return fmt.Errorf("parse source of %s: %w", path, err)
 		}
-		checked, err := check(path, loaded.fset, []*ast.File{file}, loadLocked)
+		compiled := real.Scope().Names()
+		checked, err := check(real, loaded.fset, []*ast.File{file}, loadLocked)
 		if err != nil {
 			return err
 		}
-		loaded.packages[path] = checked.Types
-		loaded.complete[path] = true
+		declare(checked, compiled)
 		loaded.sources[path] = checked
 	}
 	return nil
 }
 
-// check type-checks source that gen made.
-func check(path string, fset *token.FileSet, files []*ast.File, load func(string) (*types.Package, error)) (*Checked, error) {
+// declare adds a file that declares the named objects of a package, and their methods, the way go/ssa reads declarations:
+// all that it takes from them is which object a name defines.
+func declare(checked *Checked, names []string) {
+	file := &ast.File{Name: ast.NewIdent(checked.Types.Name())}
+	define := func(object types.Object) *ast.Ident {
+		id := ast.NewIdent(object.Name())
+		checked.Info.Defs[id] = object
+		return id
+	}
+	function := func(f *types.Func) {
+		file.Decls = append(file.Decls, &ast.FuncDecl{Name: define(f), Type: &ast.FuncType{Params: &ast.FieldList{}}})
+	}
+	for _, name := range names {
+		switch object := checked.Types.Scope().Lookup(name).(type) {
+		case *types.Func:
+			function(object)
+		case *types.TypeName:
+			spec := &ast.TypeSpec{Name: define(object)}
+			file.Decls = append(file.Decls, &ast.GenDecl{Tok: token.TYPE, Specs: []ast.Spec{spec}})
+			if named, ok := object.Type().(*types.Named); ok {
+				for method := range named.Methods() {
+					function(method)
+				}
+			}
+		}
+	}
+	checked.Files = append(checked.Files, file)
+	checked.Info.FileVersions[file] = Language()
+}
+
+// check type-checks source that gen made, into a package that is there already.
+func check(into *types.Package, fset *token.FileSet, files []*ast.File, load func(string) (*types.Package, error)) (*Checked, error) {
 	info := &types.Info{
 		Types:        map[ast.Expr]types.TypeAndValue{},
 		Instances:    map[*ast.Ident]types.Instance{},
@@ -142,11 +177,10 @@ func check(path string, fset *token.FileSet, files []*ast.File, load func(string
 		Sizes:     types.SizesFor("gc", runtime.GOARCH),
 		GoVersion: Language(),
 	}
-	checked, err := config.Check(path, fset, files, info)
-	if err != nil {
-		return nil, fmt.Errorf("check source of %s: %w", path, err)
+	if err := types.NewChecker(&config, fset, into, info).Files(files); err != nil {
+		return nil, fmt.Errorf("check source of %s: %w", into.Path(), err)
 	}
-	return &Checked{Path: path, Types: checked, Info: info, Files: files}, nil
+	return &Checked{Path: into.Path(), Types: into, Info: info, Files: files}, nil
 }
 
 type importer func(path string) (*types.Package, error)

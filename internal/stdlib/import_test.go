@@ -180,7 +180,7 @@ func differNamed(want *types.Named, got reflect.Type, seen map[reflect.Type]type
 	if want.TypeArgs().Len() == 0 && got.Name() != want.Obj().Name() {
 		return got.String() + " is not " + want.String()
 	}
-	if want.TypeArgs().Len() > 0 && slices.Contains(whole, path) {
+	if want.TypeArgs().Len() > 0 && slices.Contains(typed, path) {
 		return "" // laid out alike (the size is compared), from another source
 	}
 	if why := differ(want.Underlying(), underlying{got}, seen); why != "" {

@@ -22,9 +22,16 @@ func writeArchives(folder string, worlds []*world) error {
 	for i, w := range worlds {
 		rest[i] = map[string][]byte{}
 		for _, path := range w.offered {
+			exported := w.packages[path].types
+			if slices.Contains(typed, path) {
+				var err error
+				if exported, err = withoutGenerics(w, path); err != nil {
+					return err
+				}
+			}
 			var data bytes.Buffer
 			// Without a file set no positions are written.
-			if err := gcexportdata.Write(&data, nil, w.packages[path].types); err != nil {
+			if err := gcexportdata.Write(&data, nil, exported); err != nil {
 				return fmt.Errorf("export %s: %w", path, err)
 			}
 			rest[i]["export/"+path] = data.Bytes()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"go/ast"
-	"go/format"
 	"go/parser"
 	"go/token"
 	"go/types"
@@ -16,22 +15,23 @@ import (
 	"strings"
 )
 
-// whole are the packages that package stdlib type-checks from source, because they have generic types with methods.
-var whole = []string{"sync/atomic", "unique", "weak"}
+// typed are the packages that have generic types with methods. Their generics are part of the package itself, from our
+// own source, and the export data have only the rest.
+var typed = []string{"sync/atomic", "unique", "weak"}
 
-// sources are the archive's entries with source text: packages as a whole, and generic functions of all others with the
-// declarations that they need.
+// sources are the archive's entries with source text: of generic types as a whole, and of generic functions of all other
+// packages with the declarations that they need.
 func sources(w *world) (map[string][]byte, error) {
 	entries := map[string][]byte{}
-	for _, path := range whole {
-		text, err := wholeSource(w, path)
+	for _, path := range typed {
+		text, err := unqualified(path)
 		if err != nil {
 			return nil, fmt.Errorf("make source of %s: %w", path, err)
 		}
 		entries["source/"+path] = text
 	}
 	for _, path := range w.offered {
-		if slices.Contains(whole, path) {
+		if slices.Contains(typed, path) {
 			continue
 		}
 		var names []string
@@ -94,51 +94,75 @@ func replacements(fset *token.FileSet, path string) ([]file, error) {
 	return parse(fset, replacement(path), names)
 }
 
-// wholeSource is the text of one file with all declarations of a package: our own where there is one; else the standard
-// library's, in which functions that are not generic have no body, since compiled code runs them.
-func wholeSource(w *world, path string) ([]byte, error) {
+// unqualified is our own source for the generics of a package, as it stands inside that package: it does not import it.
+func unqualified(path string) ([]byte, error) {
 	fset := token.NewFileSet()
 	files, err := replacements(fset, path)
 	if err != nil {
 		return nil, err
 	}
-	ours := len(files) > 0
-	if !ours {
-		if files, err = parse(fset, w.packages[path].Dir, w.packages[path].GoFiles); err != nil {
-			return nil, err
-		}
+	if len(files) != 1 {
+		return nil, fmt.Errorf("%s has %d files, want one", replacement(path), len(files))
 	}
-	imports := map[string]bool{}
-	var body bytes.Buffer
-	for _, file := range files {
-		for _, decl := range file.Decls {
-			switch decl := decl.(type) {
-			case *ast.GenDecl:
-				if decl.Tok == token.IMPORT || decl.Tok == token.VAR && !ours {
+	var text bytes.Buffer
+	offset := 0
+	drop := func(from, to token.Pos) {
+		text.Write(files[0].text[offset:fset.Position(from).Offset])
+		offset = fset.Position(to).Offset
+	}
+	ast.Inspect(files[0].File, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ImportSpec:
+			if n.Path.Value == strconv.Quote(path) {
+				drop(n.Pos(), n.End())
+			}
+		case *ast.SelectorExpr:
+			if slices.Contains(imported(files[0], n), strconv.Quote(path)) {
+				drop(n.Pos(), n.Sel.Pos())
+			}
+		}
+		return true
+	})
+	text.Write(files[0].text[offset:])
+	return text.Bytes(), nil
+}
+
+// withoutGenerics type-checks a package without its generic functions and types, and without variables, of which those
+// packages export none.
+func withoutGenerics(w *world, path string) (*types.Package, error) {
+	s := *w.packages[path]
+	s.files, s.types = nil, nil
+	for _, parsed := range w.packages[path].files {
+		reduced := *parsed
+		reduced.Decls = nil
+		for _, decl := range parsed.Decls {
+			switch d := decl.(type) {
+			case *ast.FuncDecl:
+				if generic(d) {
 					continue
 				}
-			case *ast.FuncDecl:
-				if !ours && !generic(decl) {
-					if decl.Recv == nil && !decl.Name.IsExported() {
+			case *ast.GenDecl:
+				if d.Tok == token.VAR {
+					continue
+				}
+				if d.Tok == token.TYPE {
+					some := *d
+					some.Specs = slices.DeleteFunc(slices.Clone(d.Specs), func(spec ast.Spec) bool {
+						return spec.(*ast.TypeSpec).TypeParams != nil
+					})
+					if decl = &some; len(some.Specs) == 0 {
 						continue
 					}
-					decl.Body = nil
 				}
 			}
-			if err := format.Node(&body, fset, decl); err != nil {
-				return nil, err
-			}
-			body.WriteString("\n\n")
-			for _, imported := range imported(file, decl) {
-				imports[imported] = true
-			}
+			reduced.Decls = append(reduced.Decls, decl)
 		}
+		s.files = append(s.files, &reduced)
 	}
-	text := fmt.Sprintf("package %s\n\n", files[0].Name.Name)
-	for imported := range imports {
-		text += "import " + imported + "\n"
+	if err := w.checkFiles(&s); err != nil {
+		return nil, err
 	}
-	return format.Source([]byte(text + "\n" + body.String()))
+	return s.types, nil
 }
 
 // generic tells whether a function, or the receiver of a method, has type parameters.

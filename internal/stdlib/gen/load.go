@@ -98,8 +98,17 @@ func (w *world) check(path string) (*types.Package, error) {
 		}
 		s.files = append(s.files, file)
 	}
+	if err := w.checkFiles(s); err != nil {
+		return nil, err
+	}
+	return s.types, nil
+}
+
+// checkFiles type-checks the files of s.
+func (w *world) checkFiles(s *source) error {
 	config := types.Config{
 		IgnoreFuncBodies: true,
+		GoVersion:        goVersion(),
 		Sizes:            types.SizesFor("gc", w.platform.arch),
 		Importer: importer(func(path string) (*types.Package, error) {
 			if mapped := s.ImportMap[path]; mapped != "" {
@@ -116,15 +125,11 @@ func (w *world) check(path string) (*types.Package, error) {
 		}
 		wrong = cmp.Or(wrong, err)
 	}
-	if language := goVersion(); standard(path) {
-		config.GoVersion = language
-	}
-	checked, _ := config.Check(path, w.fset, s.files, nil) // its error is the first that Error was told
+	s.types, _ = config.Check(s.ImportPath, w.fset, s.files, nil) // its error is the first that Error was told
 	if wrong != nil {
-		return nil, fmt.Errorf("check %s for %s: %w", path, w.platform, wrong)
+		return fmt.Errorf("check %s for %s: %w", s.ImportPath, w.platform, wrong)
 	}
-	s.types = checked
-	return checked, nil
+	return nil
 }
 
 type importer func(path string) (*types.Package, error)
