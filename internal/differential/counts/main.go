@@ -20,6 +20,7 @@ func main() {
 		seeds  = flag.Int("seeds", 200, "how many programs to generate")
 		first  = flag.Uint64("first", 1, "seed of the first generated program")
 		times  = flag.Int("times", 50, "runs of a program at the same time, after it ran alone")
+		alone  = flag.Bool("alone", false, "run each program once only, alone")
 		peer   = flag.Bool("peer", false, "run yaegi on the same programs, too")
 		show   = flag.Int("show", 20, "how many differences to show")
 	)
@@ -46,6 +47,9 @@ func main() {
 		{"each program alone", differential.Mode{Engine: differential.Interpreter}},
 		{fmt.Sprintf("each program %d times at once, in one process", *times), differential.Mode{Engine: differential.Interpreter, Times: *times}},
 		{"all programs in one process", differential.Mode{Engine: differential.Interpreter, Together: len(programs)}},
+	}
+	if *alone {
+		runs = runs[:1]
 	}
 	for _, run := range runs {
 		bad += table(run.title, programs, run.mode, *show)
