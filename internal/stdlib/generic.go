@@ -127,7 +127,7 @@ func assemble(fset *token.FileSet, importPath string, pieces map[string]*piece) 
 		fmt.Fprintf(&text, "import %s\n", imported)
 	}
 	text.Write(body.Bytes())
-	file, err := parser.ParseFile(fset, shadow+importPath, text.Bytes(), parser.SkipObjectResolution)
+	file, err := parser.ParseFile(fset, "generics.go", text.Bytes(), parser.SkipObjectResolution)
 	if err != nil {
 		return nil, fmt.Errorf("parse generics of %s: %w", importPath, err)
 	}
