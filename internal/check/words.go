@@ -82,7 +82,7 @@ func (w *words) position(pos token.Pos) string { return w.fset.PositionFor(pos, 
 // hint names what somebody may have meant who used a name that is not declared.
 func (w *words) hint(e Error) string {
 	name, ok := strings.CutPrefix(e.Message, "undefined: ")
-	if !ok {
+	if !ok || strings.HasSuffix(name, ")") { // go/types says already: (but have ToLower)
 		return ""
 	}
 	if qualifier, selected, ok := strings.Cut(name, "."); ok {
