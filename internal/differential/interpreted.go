@@ -42,6 +42,9 @@ func parse(fset *token.FileSet, p Program) (packages []check.Package, wrong []ch
 	at := map[string]int{} // import path → place in packages
 	for _, name := range p.fileNames() {
 		text := []byte(p.Files[name])
+		if outside(name) {
+			continue
+		}
 		if included, err := check.Included(name, text); err != nil || !included {
 			continue // what cannot be read does not compile either, and then something is missing
 		}
@@ -60,6 +63,16 @@ func parse(fset *token.FileSet, p Program) (packages []check.Package, wrong []ch
 		packages[i].Files = append(packages[i].Files, file)
 	}
 	return packages, wrong
+}
+
+// outside tells whether the go command passes over the folder of a file.
+func outside(name string) bool {
+	for _, element := range strings.Split(path.Dir(name), "/") {
+		if element == "testdata" || strings.HasPrefix(element, "_") || strings.HasPrefix(element, ".") && element != "." {
+			return true
+		}
+	}
+	return false
 }
 
 // told is the refusal that the checker's errors make.

@@ -3,7 +3,7 @@ package differential
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -49,10 +49,10 @@ func Work() {
 
 func work(in io.Reader, out io.Writer) error {
 	var job Job
-	if err := json.NewDecoder(in).Decode(&job); err != nil {
+	if err := gob.NewDecoder(in).Decode(&job); err != nil {
 		return fmt.Errorf("read job: %w", err)
 	}
-	outcomes := json.NewEncoder(out)
+	outcomes := gob.NewEncoder(out)
 	for _, p := range job.Programs {
 		if err := outcomes.Encode(job.run(p)); err != nil {
 			return fmt.Errorf("write outcome: %w", err)
@@ -133,8 +133,8 @@ func Run(ctx context.Context, job Job) ([]Outcome, error) {
 
 // process does a job as far as one process comes. failure is the outcome of the program that ended it.
 func process(ctx context.Context, job Job) (outcomes []Outcome, failure *Outcome, err error) {
-	text, err := json.Marshal(job)
-	if err != nil {
+	var text bytes.Buffer
+	if err := gob.NewEncoder(&text).Encode(job); err != nil {
 		return nil, nil, fmt.Errorf("start worker: %w", err)
 	}
 	self, err := os.Executable()
@@ -164,11 +164,11 @@ func process(ctx context.Context, job Job) (outcomes []Outcome, failure *Outcome
 		return nil, nil, errors.Join(fmt.Errorf("start worker: %w", err), inEnd.Close())
 	}
 	// A worker that dies early does not read all of this; then its death is what is told.
-	_, _ = inEnd.Write(text)
+	_, _ = inEnd.Write(text.Bytes())
 	_ = inEnd.Close()
 
 	hung := time.AfterFunc(job.limit(), stop)
-	decoder := json.NewDecoder(outEnd)
+	decoder := gob.NewDecoder(outEnd)
 	var readErr error
 	for readErr == nil {
 		var outcome Outcome
