@@ -146,6 +146,12 @@ func differ(want types.Type, got reflect.Type, seen map[reflect.Type]types.Type)
 				if field.Name != want.Field(i).Name() || field.Anonymous != want.Field(i).Embedded() || string(field.Tag) != want.Tag(i) {
 					return in("another field than " + field.Name)
 				}
+				if !want.Field(i).Exported() && !want.Field(i).Embedded() {
+					if why := differRoom(want.Field(i).Type(), field.Type); why != "" {
+						return in(field.Name + ": " + why)
+					}
+					continue
+				}
 				if why := differ(want.Field(i).Type(), field.Type, seen); why != "" {
 					return in(field.Name + ": " + why)
 				}
@@ -215,6 +221,18 @@ func differNamed(want *types.Named, got reflect.Type, seen map[reflect.Type]type
 type underlying struct{ reflect.Type }
 
 func (underlying) PkgPath() string { return "" }
+
+// differRoom is differ for a field that only takes up the room that compiled code gives it.
+func differRoom(want types.Type, got reflect.Type) string {
+	sizes := types.SizesFor("gc", runtime.GOARCH)
+	if sizes.Sizeof(want) != int64(got.Size()) || sizes.Alignof(want) != int64(got.Align()) {
+		return "another size or alignment"
+	}
+	if types.Comparable(want) != got.Comparable() {
+		return "comparable or not"
+	}
+	return ""
+}
 
 func differFunc(want *types.Signature, got reflect.Type, skip int, seen map[reflect.Type]types.Type) string {
 	if got.NumIn()-skip != want.Params().Len() || got.NumOut() != want.Results().Len() || got.IsVariadic() != want.Variadic() {

@@ -70,6 +70,13 @@ func load(p platform) (*world, error) {
 			return nil, err
 		}
 	}
+	// Last, since the size of a type depends on others.
+	sizes := types.SizesFor("gc", p.arch)
+	for _, s := range w.packages {
+		if s.types != nil {
+			hideFields(s.types, sizes)
+		}
+	}
 	return w, nil
 }
 
@@ -98,6 +105,7 @@ func (w *world) check(path string) (*types.Package, error) {
 		}
 		s.files = append(s.files, file)
 	}
+	withoutPrivate(s.files)
 	if err := w.checkFiles(s); err != nil {
 		return nil, err
 	}
