@@ -16,6 +16,7 @@ func BenchmarkCall(b *testing.B) {
 	answer := []reflect.Value{reflect.ValueOf("answer")}
 	less := []reflect.Value{reflect.ValueOf(true)}
 	methods := []Method{
+		{Name: "Quick", Type: reflect.TypeFor[func(i, j int) bool](), Raw: func(recv, frame unsafe.Pointer) { *(*bool)(unsafe.Add(frame, 16)) = true }},
 		{Name: "Error", Type: reflect.TypeFor[func() string](), Call: func(unsafe.Pointer, []reflect.Value) []reflect.Value { return answer }},
 		{Name: "Less", Type: reflect.TypeFor[func(i, j int) bool](), Call: func(unsafe.Pointer, []reflect.Value) []reflect.Value { return less }},
 	}
@@ -33,6 +34,13 @@ func BenchmarkCall(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			_ = x.(interface{ Less(i, j int) bool }).Less(1, 2)
+		}
+	})
+	b.Run("Raw", func(b *testing.B) {
+		b.ReportAllocs()
+		quick := x.(interface{ Quick(i, j int) bool })
+		for b.Loop() {
+			_ = quick.Quick(1, 2)
 		}
 	})
 	b.Run("compiled", func(b *testing.B) {

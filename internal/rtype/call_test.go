@@ -80,17 +80,18 @@ func exercise(c manyCaller) string {
 }
 
 func TestCalls(t *testing.T) {
-	w := newTwins(t, reflect.TypeFor[many]())
-	v := many{"name", 3}
-	want := exercise(v)
-	twin := w.value(reflect.ValueOf(v))
-	for _, c := range []any{twin.Interface(), twin.Addr().Interface(), &v} {
-		if got := exercise(c.(manyCaller)); got != want {
-			t.Errorf("%T: got\n%s\nwant\n%s", c, got, want)
+	eachWay(t, []reflect.Type{reflect.TypeFor[many]()}, func(t *testing.T, w *twins) {
+		v := many{"name", 3}
+		want := exercise(v)
+		twin := w.value(reflect.ValueOf(v))
+		for _, c := range []any{twin.Interface(), twin.Addr().Interface(), &v} {
+			if got := exercise(c.(manyCaller)); got != want {
+				t.Errorf("%T: got\n%s\nwant\n%s", c, got, want)
+			}
 		}
-	}
-	f := twin.Addr().Interface().(manyCaller).Nothing // a method value
-	f()
+		f := twin.Addr().Interface().(manyCaller).Nothing // a method value
+		f()
+	})
 }
 
 // TestCallsUnderCollection runs methods on many goroutines while stacks grow and move below and above them and the garbage collector runs

@@ -207,14 +207,15 @@ func describe(t reflect.Type) string {
 
 // TestLibraries compares what the standard library makes of compiled values and their twins.
 func TestLibraries(t *testing.T) {
-	w := newTwins(t, compiledTypes()...)
-	fresh := sampleValues() // what the one has changed is not for the other
-	for i, v := range sampleValues() {
-		want, got := use(reflect.ValueOf(v)), use(w.value(reflect.ValueOf(fresh[i])))
-		if want != got {
-			t.Errorf("%T is used as\n%s\nand should be\n%s", v, got, want)
+	eachWay(t, compiledTypes(), func(t *testing.T, w *twins) {
+		fresh := sampleValues() // what the one has changed is not for the other
+		for i, v := range sampleValues() {
+			want, got := use(reflect.ValueOf(v)), use(w.value(reflect.ValueOf(fresh[i])))
+			if want != got {
+				t.Errorf("%T is used as\n%s\nand should be\n%s", v, got, want)
+			}
 		}
-	}
+	})
 }
 
 var page = template.Must(template.New("").Parse(

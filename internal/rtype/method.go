@@ -21,8 +21,12 @@ type Method struct {
 	// the receiver: of a T in T's method set, of a *T in the method set of *T. It must not be written to: an
 	// interface may hold the very value. args and the results are as for
 	// reflect.MakeFunc: a variadic function gets its last ones as a slice. Panics pass through.
-	// Interface types have no Call.
 	Call Call
+
+	// Raw, if it is given, runs instead of Call, and for the commonest signatures several times as fast: frame has the
+	// arguments and takes the results as the function Frame says. The results are zero at first. frame must not be kept.
+	// The methods of interface types have neither.
+	Raw RawCall
 }
 
 // Call is the code of a method; see Method.
@@ -80,7 +84,31 @@ const (
 type built struct {
 	methodName
 	typ  reflect.Type
-	call *atomic.Pointer[Call]
+	code *atomic.Pointer[code]
+}
+
+// code is what runs a method: one of the two.
+type code struct {
+	call Call
+	raw  RawCall
+}
+
+func (m Method) code() *code { return &code{m.Call, m.Raw} }
+
+func (b built) run(recv unsafe.Pointer, args []reflect.Value) []reflect.Value {
+	c := b.code.Load()
+	if c.raw != nil {
+		return viaRaw(c.raw, b.typ, recv, args)
+	}
+	return c.call(recv, args)
+}
+
+func (b built) runRaw(recv, frame unsafe.Pointer) {
+	if c := b.code.Load(); c.raw != nil {
+		c.raw(recv, frame)
+	} else {
+		viaCall(c.call, b.typ, recv, frame)
+	}
 }
 
 // methodSets has the methods of each type that was built with some: header → []built, in table order.
@@ -104,7 +132,7 @@ func SetMethods(t reflect.Type, methods []Method) error {
 		}
 	}
 	for i := range methods {
-		old[i].call.Store(&methods[i].Call)
+		old[i].code.Store(methods[i].code())
 	}
 	return nil
 }
@@ -131,8 +159,8 @@ func install(h *header, pkgPath string, methods []Method) error {
 	exported := 0
 	for i := range methods {
 		m := &methods[i]
-		sets[i] = built{methodName: m.key(), typ: m.Type, call: new(atomic.Pointer[Call])}
-		sets[i].call.Store(&m.Call)
+		sets[i] = built{methodName: m.key(), typ: m.Type, code: new(atomic.Pointer[code])}
+		sets[i].code.Store(m.code())
 		if token.IsExported(m.Name) {
 			exported++
 		}
@@ -167,14 +195,16 @@ func bind(h *header, m built) (iface, plain unsafe.Pointer, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	fill(i, m.typ, pointerType, func(args []reflect.Value) []reflect.Value {
-		recv := args[0].UnsafePointer()
-		if h.flags&direct != 0 {
-			return (*m.call.Load())(unsafe.Pointer(&recv), args[1:])
-		}
-		return (*m.call.Load())(recv, args[1:])
-	})
-	if h.flags&direct != 0 || !token.IsExported(m.name) { // reflect hands out the plain code of exported methods alone
+	isDirect := h.flags&direct != 0
+	if shape, ok := shape(m.typ); ok && quick[shape] != nil {
+		closures[i] = closureOf(quick[shape](m.runRaw, isDirect))
+	} else {
+		fill(i, m.typ, pointerType, func(args []reflect.Value) []reflect.Value {
+			recv := args[0].UnsafePointer()
+			return m.run(receiver(&recv, isDirect), args[1:])
+		})
+	}
+	if isDirect || !token.IsExported(m.name) { // reflect hands out the plain code of exported methods alone
 		return entryPoint(i), entryPoint(i), nil
 	}
 	j, err := newEntry()
@@ -185,7 +215,7 @@ func bind(h *header, m built) (iface, plain unsafe.Pointer, err error) {
 	fill(j, m.typ, t, func(args []reflect.Value) []reflect.Value {
 		recv := reflect.New(t)
 		recv.Elem().Set(args[0])
-		return (*m.call.Load())(recv.UnsafePointer(), args[1:])
+		return m.run(recv.UnsafePointer(), args[1:])
 	})
 	return entryPoint(i), entryPoint(j), nil
 }

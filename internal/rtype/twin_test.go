@@ -13,12 +13,30 @@ type twins struct {
 	t     *testing.T
 	named map[reflect.Type]*Named
 	other map[reflect.Type]reflect.Type // the unnamed types so far
+	raw   bool                          // methods work on frames
 }
 
 // newTwins builds copies of defined types, which may mention each other.
 func newTwins(t *testing.T, types ...reflect.Type) *twins {
 	t.Helper()
 	w := &twins{t: t, named: map[reflect.Type]*Named{}, other: map[reflect.Type]reflect.Type{}}
+	w.build(types)
+	return w
+}
+
+// eachWay runs a test with twins whose methods are given as Call, and with others that have Raw.
+func eachWay(t *testing.T, types []reflect.Type, test func(t *testing.T, w *twins)) {
+	for name, raw := range map[string]bool{"call": false, "raw": true} {
+		t.Run(name, func(t *testing.T) {
+			w := &twins{t: t, named: map[reflect.Type]*Named{}, other: map[reflect.Type]reflect.Type{}, raw: raw}
+			w.build(types)
+			test(t, w)
+		})
+	}
+}
+
+func (w *twins) build(types []reflect.Type) {
+	w.t.Helper()
 	for _, typ := range types {
 		w.named[typ] = NewNamed(typ.PkgPath(), "rtype", typ.Name())
 	}
@@ -33,7 +51,6 @@ func newTwins(t *testing.T, types ...reflect.Type) *twins {
 			w.must(w.named[typ].SetMethods(w.methods(typ), w.methods(reflect.PointerTo(typ))))
 		}
 	}
-	return w
 }
 
 func (w *twins) must(err error) {
@@ -156,26 +173,29 @@ func (w *twins) methods(typ reflect.Type) (methods []Method) {
 			in[i] = w.of(m.Type.In(i + 1))
 		}
 		out := w.all(m.Type.Outs())
-		methods = append(methods, Method{
-			Name: m.Name,
-			Type: reflect.FuncOf(in, out, m.Type.IsVariadic()),
-			Call: func(recv unsafe.Pointer, args []reflect.Value) []reflect.Value {
-				f := reflect.NewAt(typ, recv).Elem().Method(m.Index)
-				compiled := make([]reflect.Value, len(args))
-				for i, a := range args {
-					compiled[i] = recast(a, f.Type().In(i))
-				}
-				call := f.Call
-				if f.Type().IsVariadic() {
-					call = f.CallSlice
-				}
-				results := call(compiled)
-				for i, r := range results {
-					results[i] = recast(r, out[i])
-				}
-				return results
-			},
-		})
+		twin := Method{Name: m.Name, Type: reflect.FuncOf(in, out, m.Type.IsVariadic())}
+		call := func(recv unsafe.Pointer, args []reflect.Value) []reflect.Value {
+			f := reflect.NewAt(typ, recv).Elem().Method(m.Index)
+			compiled := make([]reflect.Value, len(args))
+			for i, a := range args {
+				compiled[i] = recast(a, f.Type().In(i))
+			}
+			call := f.Call
+			if f.Type().IsVariadic() {
+				call = f.CallSlice
+			}
+			results := call(compiled)
+			for i, r := range results {
+				results[i] = recast(r, out[i])
+			}
+			return results
+		}
+		if w.raw {
+			twin.Raw = func(recv, frame unsafe.Pointer) { viaCall(call, twin.Type, recv, frame) }
+		} else {
+			twin.Call = call
+		}
+		methods = append(methods, twin)
 	}
 	return methods
 }
