@@ -19,7 +19,8 @@ import (
 // ErrNotAvailable says that interpreted modules cannot import a package.
 var ErrNotAvailable = errors.New("not available to interpreted modules")
 
-// typed are the packages that have generic types with methods, which come from source.
+// typed are the packages that have generic types with methods, which come from source. The exported names of no other
+// package lead to these types; so it is enough to add them when the package itself is imported.
 var typed = []string{"sync/atomic", "unique", "weak"}
 
 // A Checked is a package that was type-checked from source: what go/ssa needs to build its functions.
@@ -67,19 +68,19 @@ func Source(path string) (*Checked, bool) {
 
 // load is Import, and knows package native too.
 func load(path string) (*types.Package, error) {
-	if path == "unsafe" {
-		return types.Unsafe, nil
-	}
 	loaded.Lock()
 	defer loaded.Unlock()
 	if loaded.packages == nil {
-		if err := begin(); err != nil {
-			return nil, err
-		}
+		loaded.fset = token.NewFileSet()
+		loaded.fset.AddFile("", -1, 1<<40) // so that no position here is one in another file set
+		loaded.packages = map[string]*types.Package{}
+		loaded.complete = map[string]bool{}
+		loaded.sources = map[string]*Checked{}
 	}
 	return loadLocked(path)
 }
 
+// loadLocked is load for callers that hold the lock.
 func loadLocked(path string) (*types.Package, error) {
 	if path == "unsafe" {
 		return types.Unsafe, nil
@@ -91,42 +92,36 @@ func loadLocked(path string) (*types.Package, error) {
 	if err != nil {
 		return nil, fmt.Errorf("import %s: %w", path, err)
 	}
-	imported, err := gcexportdata.Read(bytes.NewReader(data), loaded.fset, loaded.packages, path)
+	imported, err := gcexportdata.Read(bytes.NewBuffer(data), loaded.fset, loaded.packages, path)
 	if err != nil {
 		return nil, fmt.Errorf("import %s: %w", path, err)
+	}
+	if slices.Contains(typed, path) {
+		if err := addGenerics(imported); err != nil {
+			return nil, fmt.Errorf("import %s: %w", path, err)
+		}
 	}
 	loaded.complete[path] = true
 	return imported, nil
 }
 
-// begin loads the packages with generic types. They come first: whatever mentions those types later finds them.
-func begin() error {
-	loaded.fset = token.NewFileSet()
-	loaded.fset.AddFile("", -1, 1<<40) // so that no position here is one in another file set
-	loaded.packages = map[string]*types.Package{}
-	loaded.complete = map[string]bool{}
-	loaded.sources = map[string]*Checked{}
-	for _, path := range typed {
-		real, err := loadLocked(path)
-		if err != nil {
-			return err
-		}
-		text, err := entry("source/" + path)
-		if err != nil {
-			return err
-		}
-		file, err := parser.ParseFile(loaded.fset, path+".go", text, parser.SkipObjectResolution)
-		if err != nil {
-			return fmt.Errorf("parse source of %s: %w", path, err)
-		}
-		compiled := real.Scope().Names()
-		checked, err := check(real, loaded.fset, []*ast.File{file}, loadLocked)
-		if err != nil {
-			return err
-		}
-		declare(checked, compiled)
-		loaded.sources[path] = checked
+// addGenerics type-checks the generic part of a package into it.
+func addGenerics(p *types.Package) error {
+	text, err := entry("source/" + p.Path())
+	if err != nil {
+		return err
 	}
+	file, err := parser.ParseFile(loaded.fset, p.Path()+".go", text, parser.SkipObjectResolution)
+	if err != nil {
+		return fmt.Errorf("parse generics: %w", err)
+	}
+	compiled := p.Scope().Names()
+	checked, err := check(p, loaded.fset, []*ast.File{file}, loadLocked)
+	if err != nil {
+		return err
+	}
+	declare(checked, compiled)
+	loaded.sources[p.Path()] = checked
 	return nil
 }
 

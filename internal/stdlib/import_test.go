@@ -1,13 +1,17 @@
 package stdlib
 
 import (
+	"bytes"
 	"errors"
+	"go/token"
 	"go/types"
 	"reflect"
 	"runtime"
 	"slices"
 	"sync"
 	"testing"
+
+	"golang.org/x/tools/go/gcexportdata"
 )
 
 // Every exported function, variable and type that Import tells of has a value, whose type compiled code lays out and
@@ -297,5 +301,71 @@ func TestInstance(t *testing.T) {
 	}
 	if got := Instance("iter.Seq[main.T]"); got != nil {
 		t.Errorf("got %v for a type that nobody knows", got)
+	}
+}
+
+// Were a generic type that comes from source mentioned by another package, it would be declared twice.
+func TestNobodyMentionsTypesFromSource(t *testing.T) {
+	packages := map[string]*types.Package{}
+	for _, path := range Packages() {
+		if path == "unsafe" || slices.Contains(typed, path) {
+			continue
+		}
+		data, err := entry("export/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := gcexportdata.Read(bytes.NewBuffer(data), token.NewFileSet(), packages, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range typed {
+		checked, ok := Source(path)
+		if !ok {
+			t.Fatalf("no source of %s", path)
+		}
+		for _, object := range checked.Info.Defs {
+			if object == nil || object.Pkg() == nil || object.Parent() != object.Pkg().Scope() || packages[path] == nil {
+				continue
+			}
+			if named, ok := object.Type().(*types.Named); ok && named.TypeParams().Len() > 0 && packages[path].Scope().Lookup(object.Name()) != nil {
+				t.Errorf("%s.%s is mentioned", path, object.Name())
+			}
+		}
+	}
+}
+
+// Unexported methods are imported only as far as interfaces ask for them; that must decide nothing differently.
+func TestImplementsAsCompiled(t *testing.T) {
+	count := 0
+	for _, path := range Packages() {
+		imported, err := Import(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := Symbols(path)
+		for _, name := range imported.Scope().Names() {
+			asked, ok := imported.Scope().Lookup(name).(*types.TypeName)
+			if !ok || !asked.Exported() || !hasValue(asked) || !types.IsInterface(asked.Type()) {
+				continue
+			}
+			for _, name := range imported.Scope().Names() {
+				object, ok := imported.Scope().Lookup(name).(*types.TypeName)
+				if !ok || !object.Exported() || !hasValue(object) {
+					continue
+				}
+				want := values[object.Name()].Type().Implements(values[asked.Name()].Type().Elem())
+				got := types.Implements(types.NewPointer(object.Type()), asked.Type().Underlying().(*types.Interface))
+				if got != want {
+					t.Errorf("*%s.%s implements %s: %t, want %t", path, object.Name(), asked.Name(), got, want)
+				}
+				if want {
+					count++
+				}
+			}
+		}
+	}
+	if count < 300 {
+		t.Errorf("only %d types implement something", count)
 	}
 }
