@@ -18,8 +18,8 @@ type Engine interface {
 type Program interface {
 	// Run is the module's Run, once; a panic comes back as *Failure.
 	Run(ctx context.Context, agent *coma.Agent) error
-	// Spawns reports whether the module can start processes: the host then looks for them when it has ended.
-	Spawns() bool
+	// Loaded is what the host is to know of it.
+	Loaded() Loaded
 }
 
 // Connect opens a module's seat at the host.

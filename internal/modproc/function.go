@@ -1,6 +1,7 @@
 package modproc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -10,17 +11,20 @@ import (
 	"github.com/concurrent-modular-agent/coma"
 )
 
-// Functions are compiled modules by name. As an Engine, they are what is run instead of the assigned source.
-type Functions map[string]coma.RunFunc
+// Functions is the engine of a program that holds compiled modules: they are what is run instead of the assigned source.
+type Functions struct {
+	Modules   map[string]coma.RunFunc // by name
+	SourceDir string                  // the project's folder as it was compiled; "": the assignment's
+}
 
-// Load finds the assigned module's function.
+// Load finds the assigned module's function. Its package's variables and init functions have run before main.
 func (f Functions) Load(_ context.Context, p *Process) (Program, error) {
-	name := p.Assignment().Source.Name
-	run := f[name]
+	source := p.Assignment().Source
+	run := f.Modules[source.Name]
 	if run == nil {
-		return nil, fmt.Errorf("load module %s: it is none of those that this program was built of", name)
+		return nil, fmt.Errorf("load module %s: it is none of those that this program was built of", source.Name)
 	}
-	return &function{run: run, projectDir: p.Assignment().Source.ProjectDir}, nil
+	return &function{run: run, projectDir: cmp.Or(f.SourceDir, source.ProjectDir), moved: f.SourceDir}, nil
 }
 
 // Function is the engine of a program with one module, whatever its name.
@@ -32,14 +36,14 @@ func (run one) Load(_ context.Context, p *Process) (Program, error) {
 	return &function{run: coma.RunFunc(run), projectDir: p.Assignment().Source.ProjectDir}, nil
 }
 
-// function is a compiled module, loaded. Its package's variables and init functions have run before main.
+// function is a compiled module, loaded.
 type function struct {
-	run        coma.RunFunc
-	projectDir string
+	run               coma.RunFunc
+	projectDir, moved string
 }
 
-// Spawns is true: what the compiler has linked is not looked into.
-func (f *function) Spawns() bool { return true }
+// Loaded says that it may start processes: what the compiler has linked is not looked into.
+func (f *function) Loaded() Loaded { return Loaded{Spawns: true, SourceDir: f.moved} }
 
 // Run calls the function on a goroutine of its own, so that runtime.Goexit ends that alone.
 func (f *function) Run(ctx context.Context, agent *coma.Agent) error {

@@ -61,7 +61,8 @@ func Main(engine Engine, connect Connect) int {
 	if err != nil {
 		return p.refuse(err)
 	}
-	if code := p.tell(Report{Loaded: &Loaded{Spawns: program.Spawns()}}); code != 0 {
+	loaded := program.Loaded()
+	if code := p.tell(Report{Loaded: &loaded}); code != 0 {
 		return code
 	}
 	select {

@@ -45,7 +45,10 @@ type Report struct {
 
 // Loaded says that the code is loaded and waits.
 type Loaded struct {
-	Spawns bool `json:"spawns,omitempty"` // it can start processes
+	Spawns bool `json:"spawns,omitempty"` // it can start processes: the host looks for them when it has ended
+	// SourceDir is the project's folder as compiled code knows it, where that is another than the assignment's: that of
+	// the machine on which "coma build" ran. The Go runtime's traces name files in it.
+	SourceDir string `json:"source_dir,omitempty"`
 }
 
 // Passed is a function that a panic has left; the panic may yet be recovered.
