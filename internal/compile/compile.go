@@ -11,7 +11,7 @@
 //   - toolchain.go: the go command
 //   - problems.go: what the compiler says, as problems with their places
 //   - cache.go: executables that are kept
-//   - agent.go: Agent, from a project to one binary
+//   - agent.go, pack.go: Agent, from a project to one binary
 //
 // Nothing is ever written into the project. All that is made lies in coma's folder of the user's cache
 // ($XDG_CACHE_HOME/coma/build) and may be removed at any time; compiled packages are in Go's own build cache.
@@ -44,7 +44,7 @@ func Module(ctx context.Context, spec Spec) (executable string, err error) {
 		}
 		return "", fmt.Errorf("compile module %s: %w", spec.Name, err)
 	}
-	b, err := newBuild(ctx, spec.ProjectDir, spec.ModulePath)
+	b, err := newBuild(ctx, spec.ProjectDir, spec.ModulePath, "compiled")
 	if err != nil {
 		return failed(err)
 	}
@@ -107,7 +107,8 @@ type build struct {
 	texts        int               // files written for the overlay
 }
 
-func newBuild(ctx context.Context, projectDir, modulePath string) (*build, error) {
+// newBuild prepares a build whose generated main imports a package of coma by its name.
+func newBuild(ctx context.Context, projectDir, modulePath, frame string) (*build, error) {
 	tool, err := findToolchain(ctx)
 	if err != nil {
 		return nil, err
@@ -117,13 +118,17 @@ func newBuild(ctx context.Context, projectDir, modulePath string) (*build, error
 		return nil, err
 	}
 	b := &build{tool: tool, cache: cache, projectDir: projectDir, modulePath: modulePath, overlay: map[string]string{}}
-	b.requirements, err = b.require(ctx)
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return nil, fmt.Errorf("make folder: %w", err)
+	}
+	b.requirements, err = b.require(ctx, frame)
 	return b, err
 }
 
 // buildFlags are what differs between builds.
 type buildFlags struct {
-	strip        bool
+	strip        bool   // leave out what only debuggers need
+	static       bool   // no C, whatever the environment says
 	goos, goarch string // "": this machine's
 }
 
@@ -149,7 +154,7 @@ func (b *build) build(ctx context.Context, target, executable string, flags buil
 // environment is what sets builds apart from what the user's own go commands do.
 func (f buildFlags) environment() []string {
 	env := []string{"GOWORK=off", "GO111MODULE=on", "GOOS=" + f.goos, "GOARCH=" + f.goarch}
-	if os.Getenv("CGO_ENABLED") == "" || f.goos != "" {
+	if os.Getenv("CGO_ENABLED") == "" || f.static {
 		env = append(env, "CGO_ENABLED=0") // who uses C says so; all others link faster, and get static programs
 	}
 	return env

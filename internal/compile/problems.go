@@ -51,8 +51,14 @@ func (b *build) unrequired(packages []*modulePackage) (problems []modproc.Proble
 	}
 	for _, p := range packages {
 		fset := token.NewFileSet()
-		for _, name := range slices.Sorted(maps.Keys(p.spec.Text)) {
-			file, err := parser.ParseFile(fset, name, p.spec.Text[name], parser.ImportsOnly)
+		names := slices.Concat(p.spec.GoFiles, slices.Collect(maps.Keys(p.spec.Text)))
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			text, err := p.text(name)
+			if err != nil {
+				continue // go build has seen it; it has gone since
+			}
+			file, err := parser.ParseFile(fset, name, text, parser.ImportsOnly)
 			if err != nil {
 				continue // go build would have said so first
 			}

@@ -29,7 +29,7 @@ const goModName = "go.mod"
 
 // require finds out what the project requires, adds coma and what that requires in turn, and leaves the outcome in the
 // cache. Only the first build after a change of go.mod takes time, or the network.
-func (b *build) require(ctx context.Context) (requirements, error) {
+func (b *build) require(ctx context.Context, frame string) (requirements, error) {
 	r, goMod, goSum, err := findGoMod(b.projectDir)
 	if err != nil {
 		return r, err
@@ -47,7 +47,7 @@ func (b *build) require(ctx context.Context) (requirements, error) {
 	if r.missing {
 		goMod = fmt.Appendf(nil, "module %s\n\ngo 1.%d.0\n", r.path, minorVersion)
 	}
-	known := [][]byte{goMod, goSum, []byte(from.dir), []byte(from.version), []byte(b.tool.version), []byte(r.root)}
+	known := [][]byte{[]byte(frame), goMod, goSum, []byte(from.dir), []byte(from.version), []byte(b.tool.version), []byte(r.root)}
 	edit := []string{"mod", "edit", "-dropreplace=" + comaPath}
 	switch {
 	case from.dir != "":
@@ -75,16 +75,13 @@ func (b *build) require(ctx context.Context) (requirements, error) {
 	if _, err := os.Stat(r.modFile); err == nil {
 		return r, touch(dir)
 	}
-	return r, b.resolve(ctx, &r, dir, goMod, goSum, edit)
+	return r, b.resolve(ctx, &r, dir, frame, goMod, goSum, edit)
 }
 
 // resolve lets the go command complete go.mod and go.sum for the generated main's imports alone: what the module itself
 // imports and go.mod lacks is the author's to add, and is told as a problem of the module. The folder appears whole or
 // not at all.
-func (b *build) resolve(ctx context.Context, r *requirements, dir string, goMod, goSum []byte, edit []string) error {
-	if err := os.MkdirAll(b.cache, 0o755); err != nil {
-		return fmt.Errorf("make folder: %w", err)
-	}
+func (b *build) resolve(ctx context.Context, r *requirements, dir, frame string, goMod, goSum []byte, edit []string) error {
 	work, err := os.MkdirTemp(b.cache, "new-")
 	if err != nil {
 		return fmt.Errorf("make folder: %w", err)
@@ -101,7 +98,7 @@ func (b *build) resolve(ctx context.Context, r *requirements, dir string, goMod,
 	for name, text := range map[string][]byte{
 		modFile:                       goMod,
 		filepath.Join(work, "go.sum"): goSum,
-		probe:                         []byte("package main\n\nimport (\n\t_ \"" + comaPath + "/compiled\"\n)\n"),
+		probe:                         []byte("package probe\n\nimport _ \"" + comaPath + "/" + frame + "\"\n"),
 		overlay:                       overlayJSON(replaced),
 	} {
 		if err := os.WriteFile(name, text, 0o644); err != nil {
