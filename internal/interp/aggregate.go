@@ -43,7 +43,7 @@ func indexOf(p place) checked {
 	case reflect.Uintptr:
 		return indexBy[uintptr](p.off)
 	}
-	panic(&buildError{"index of type " + p.t.String()})
+	panic(&buildError{text: "index of type " + p.t.String()})
 }
 
 func indexBy[T integer](off uintptr) checked {

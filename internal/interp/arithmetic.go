@@ -38,7 +38,7 @@ var arithmetics = map[reflect.Kind]arithmetic{
 func arithmeticFor(k reflect.Kind) arithmetic {
 	a, ok := arithmetics[k]
 	if !ok {
-		panic(&buildError{"arithmetic on " + k.String()})
+		panic(&buildError{text: "arithmetic on " + k.String()})
 	}
 	return a
 }
@@ -54,7 +54,7 @@ func integerUnary[T integer](op token.Token, dst, x uintptr) instruction {
 	case token.XOR:
 		return func(f *frame) { *(*T)(f.at(dst)) = ^*(*T)(f.at(x)) }
 	}
-	panic(&buildError{"operator " + op.String()})
+	panic(&buildError{text: "operator " + op.String()})
 }
 
 func integerBinary[T integer](op token.Token, dst, x, y uintptr) instruction {
@@ -104,7 +104,7 @@ func ordered[T integer | float | ~string](op token.Token, dst, x, y uintptr) ins
 	case token.GEQ:
 		return func(f *frame) { *(*bool)(f.at(dst)) = *(*T)(f.at(x)) >= *(*T)(f.at(y)) }
 	}
-	panic(&buildError{"operator " + op.String()})
+	panic(&buildError{text: "operator " + op.String()})
 }
 
 func floats[T float]() arithmetic {
@@ -148,7 +148,7 @@ func complexes[T complexNumber]() arithmetic {
 			case token.NEQ:
 				return func(f *frame) { *(*bool)(f.at(dst)) = *(*T)(f.at(x)) != *(*T)(f.at(y)) }
 			}
-			panic(&buildError{"operator " + op.String()})
+			panic(&buildError{text: "operator " + op.String()})
 		},
 	}
 }
@@ -212,7 +212,7 @@ func (c *compiler) equal(i *ssa.BinOp) instruction {
 	// An interface compares with a value of another type only after conversion, which SSA has made explicit; a nil
 	// constant may have either side's type.
 	if t.Kind() != other.Kind() {
-		panic(&buildError{fmt.Sprintf("comparison of %v and %v", t, other)})
+		panic(&buildError{text: fmt.Sprintf("comparison of %v and %v", t, other)})
 	}
 	switch t.Kind() {
 	case reflect.Bool:

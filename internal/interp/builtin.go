@@ -88,7 +88,7 @@ func (c *compiler) builtin(b *ssa.Builtin, call *ssa.CallCommon, result *ssa.Cal
 	case "StringData":
 		return func(f *frame) { *(**byte)(f.at(dst)) = unsafe.StringData(*(*string)(f.at(args[0].off))) }
 	}
-	panic(&buildError{"builtin " + b.Name()})
+	panic(&buildError{text: "builtin " + b.Name()})
 }
 
 func constantText(c *ssa.Const) string { return c.Value.String() }
@@ -208,7 +208,7 @@ func (c *compiler) extreme(least bool, dst uintptr, args []argument) instruction
 	case reflect.String:
 		return extremeOf[string](least, dst, args)
 	}
-	panic(&buildError{"min or max of " + args[0].t.String()})
+	panic(&buildError{text: "min or max of " + args[0].t.String()})
 }
 
 func extremeOf[T integer | float | ~string](least bool, dst uintptr, args []argument) instruction {

@@ -59,6 +59,9 @@ func (c *compiler) static(fn *ssa.Function, bindings []ssa.Value, call *ssa.Call
 		if do := c.p.intrinsic(fn); do != nil {
 			return &intrinsicCall{do: do, args: c.arguments(call.Args)}
 		}
+		if name := fn.String(); c.p.opt.Traced[name] != nil {
+			return &tracedCall{do: c.p.opt.Traced[name], args: c.arguments(call.Args)}
+		}
 		return &compiledCall{compiled: newCompiled(c.p.compiledFunction(fn)), args: c.arguments(call.Args)}
 	}
 	to := c.p.function(fn)
@@ -127,6 +130,31 @@ func (s *compiledCall) call(f *frame, ret unsafe.Pointer) {
 
 func (s *compiledCall) later(f *frame, t *thread) (*frame, func()) {
 	return nil, s.compiled.later(f, reflect.Value{}, s.args)
+}
+
+// tracedCall calls what stands in for a compiled function, and tells it where from.
+type tracedCall struct {
+	do   Traced
+	args []argument
+}
+
+func (s *tracedCall) call(f *frame, ret unsafe.Pointer) {
+	in := make([]reflect.Value, len(s.args))
+	for i, a := range s.args {
+		in[i] = valueAt(a.t, f.at(a.off))
+	}
+	s.do(f.t.trace(), in)
+}
+
+func (s *tracedCall) later(f *frame, t *thread) (*frame, func()) {
+	frames := f.t.trace()
+	var in []reflect.Value
+	for _, a := range s.args {
+		kept := reflect.New(a.t).Elem()
+		kept.Set(valueAt(a.t, f.at(a.off)))
+		in = append(in, kept)
+	}
+	return nil, func() { s.do(frames, in) }
 }
 
 // intrinsicCall calls what is written in Go here for a function whose body nobody else has.

@@ -35,7 +35,7 @@ func (c *compiler) convert(i *ssa.Convert) instruction {
 	}
 	convert, ok := conversions[from.Kind()]
 	if !ok {
-		panic(&buildError{fmt.Sprintf("conversion of %v to %v", from, to)})
+		panic(&buildError{text: fmt.Sprintf("conversion of %v to %v", from, to)})
 	}
 	return convert(to.Kind(), dst, x)
 }
@@ -44,7 +44,7 @@ func (c *compiler) convert(i *ssa.Convert) instruction {
 func isWord(t reflect.Type) bool { return t.Kind() == reflect.Pointer || t.Kind() == reflect.UnsafePointer }
 
 func (c *compiler) multiConvert(i *ssa.MultiConvert) instruction {
-	panic(&buildError{fmt.Sprintf("conversion of %v to %v in generic code", i.X.Type(), i.Type())})
+	panic(&buildError{text: fmt.Sprintf("conversion of %v to %v in generic code", i.X.Type(), i.Type())})
 }
 
 func toString(dst, x uintptr, from reflect.Type) instruction {
@@ -120,7 +120,7 @@ func convertFrom[From number](to reflect.Kind, dst, x uintptr) instruction {
 	case reflect.Float64:
 		return converted[float64, From](dst, x)
 	}
-	panic(&buildError{"conversion to " + to.String()})
+	panic(&buildError{text: "conversion to " + to.String()})
 }
 
 func converted[To, From number](dst, x uintptr) instruction {

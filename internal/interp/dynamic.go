@@ -200,7 +200,7 @@ func (v *invoker) target(f *frame) (*target, unsafe.Pointer) {
 	} else {
 		m, ok := t.MethodByName(v.method.Name())
 		if !ok {
-			panic(&buildError{"method " + v.method.Name() + " of " + t.String()})
+			panic(&buildError{text: "method " + v.method.Name() + " of " + t.String()})
 		}
 		found.compiled = newCompiled(m.Func)
 	}

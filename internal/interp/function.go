@@ -344,7 +344,7 @@ func setConstant(v reflect.Value, c constant.Value) {
 		n, _ := constant.Uint64Val(constant.ToInt(c))
 		*(*uintptr)(v.Addr().UnsafePointer()) = uintptr(n)
 	default:
-		panic(&buildError{"a constant of type " + v.Type().String()})
+		panic(&buildError{text: "a constant of type " + v.Type().String()})
 	}
 }
 
@@ -395,7 +395,7 @@ func (c *compiler) place(v ssa.Value) place {
 	} else if i, ok := c.slots[v]; ok {
 		p = place{off: c.offs[i], t: c.fields[i].Type}
 	} else {
-		panic(&buildError{"no register for " + v.Name() + " = " + v.String()})
+		panic(&buildError{text: "no register for " + v.Name() + " = " + v.String()})
 	}
 	p.copy = copierOf(p.t)
 	c.places[v] = p

@@ -111,14 +111,14 @@ func (p *Program) compiledFunction(fn *ssa.Function) reflect.Value {
 		if m, ok := t.MethodByName(fn.Name()); ok {
 			return m.Func
 		}
-		panic(&buildError{"method " + fn.String() + " is not available to interpreted modules"})
+		panic(&buildError{text: "method " + fn.String() + " is not available to interpreted modules"})
 	}
 	if fn.Object() == nil || fn.Object().Pkg() == nil {
-		panic(&buildError{"function " + fn.String() + " has no body"})
+		panic(&buildError{text: "function " + fn.String() + " has no body"})
 	}
 	v, ok := p.symbol(fn.Object().Pkg().Path(), fn.Name())
 	if !ok {
-		panic(&buildError{"function " + fn.String() + " is not available to interpreted modules"})
+		panic(&buildError{text: "function " + fn.String() + " is not available to interpreted modules"})
 	}
 	return v
 }
@@ -139,7 +139,7 @@ func (p *Program) global(g *ssa.Global) unsafe.Pointer {
 	case p.interpreted(g.Pkg.Pkg):
 		at = unsafeNew(rtypeOf(p.types.of(deref(g.Type()))))
 	default:
-		panic(&buildError{"variable " + g.String() + " is not available to interpreted modules"})
+		panic(&buildError{text: "variable " + g.String() + " is not available to interpreted modules"})
 	}
 	known, _ := p.globals.LoadOrStore(g, at)
 	return known.(unsafe.Pointer)

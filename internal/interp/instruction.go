@@ -80,7 +80,7 @@ func (c *compiler) instruction(i ssa.Instruction) instruction {
 	case *ssa.UnOp:
 		return c.unary(i)
 	}
-	panic(&buildError{fmt.Sprintf("instruction %T", i)})
+	panic(&buildError{text: fmt.Sprintf("instruction %T", i)})
 }
 
 func (c *compiler) alloc(i *ssa.Alloc) instruction {

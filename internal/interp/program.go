@@ -30,6 +30,9 @@ type Options struct {
 	// Method, if not nil, replaces methods of compiled types, by names such as "(*log.Logger).Fatal": a func whose first
 	// parameter is the receiver.
 	Method func(name string) (reflect.Value, bool)
+	// Traced replaces functions and methods, by names as for Method ("os.Exit"), where they are called by name: they are
+	// told where from.
+	Traced map[string]Traced
 	// Uncaught is told of a panic that would end the process: nobody has recovered it on a goroutine that the program
 	// started. It must not return. nil: the panic goes on.
 	Uncaught func(value any, frames []Frame)
@@ -40,6 +43,18 @@ type Options struct {
 	// MaxDepth is how deep calls may nest before Uncaught is told of ErrStackOverflow; 0: DefaultMaxDepth.
 	MaxDepth int
 }
+
+// Traced stands in for a compiled function without results. Frames are where it is called, innermost first; in are the
+// receiver, if it is a method, and the arguments, variadic ones as a slice.
+type Traced func(frames []Frame, in []reflect.Value)
+
+// LoadError is something that checked source asks for and the interpreter cannot do.
+type LoadError struct {
+	Pos     token.Pos // of the function that asks for it
+	Message string
+}
+
+func (e *LoadError) Error() string { return e.Message }
 
 // DefaultMaxDepth keeps an endless recursion below the runtime's limit of stack, which would end the process.
 const DefaultMaxDepth = 500_000
@@ -97,7 +112,7 @@ func Load(fset *token.FileSet, packages []*check.Checked, opt Options) (p *Progr
 		switch r := recover().(type) {
 		case nil:
 		case *buildError:
-			p, err = nil, fmt.Errorf("load: %w", r)
+			p, err = nil, &LoadError{Pos: r.pos, Message: r.text}
 		default:
 			panic(r)
 		}
@@ -207,12 +222,12 @@ func (p *Program) compileAll() {
 	}
 }
 
-// readyAt is ready with the function named in the error.
+// readyAt is ready, with the function's place in the error.
 func (fn *function) readyAt() {
 	defer func() {
 		if r := recover(); r != nil {
-			if e, ok := r.(*buildError); ok && !strings.Contains(e.text, ": in ") {
-				panic(&buildError{fmt.Sprintf("%v: in %s: %s", fn.p.fset.Position(fn.ssa.Pos()), fn.ssa, e.text)})
+			if e, ok := r.(*buildError); ok && !e.pos.IsValid() {
+				e.pos = fn.ssa.Pos()
 			}
 			panic(r)
 		}
@@ -279,6 +294,10 @@ func (p *Program) Halt() {
 		close(p.halt)
 	}
 }
+
+// Close forgets the program, which must have been halted: what is left of it is only its types, which cannot be taken
+// away from values that compiled code may still hold.
+func (p *Program) Close() { p.types.release() }
 
 func (p *Program) haltCase() reflect.SelectCase {
 	return reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(p.halt)}

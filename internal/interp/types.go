@@ -1,7 +1,9 @@
 package interp
 
 import (
+	"errors"
 	"fmt"
+	"go/token"
 	"go/types"
 	"reflect"
 	"sync"
@@ -23,6 +25,7 @@ type typeTable struct {
 	learned map[*types.Package]bool       // packages whose unexported types have been looked for
 	pending []func()                      // what is to be done once the types under construction have their layout
 	busy    bool                          // pending is being worked off, further out
+	built   []builtType
 	source  sync.Map                      // unsafe.Pointer (rtype) to types.Type, of types whose methods are interpreted
 }
 
@@ -41,10 +44,34 @@ func (tt *typeTable) of(t types.Type) reflect.Type {
 	return rt
 }
 
+// builtType is a type that was given methods.
+type builtType struct {
+	t       reflect.Type
+	methods []rtype.Method
+}
+
+// release takes the methods' code from the types that were built, so that the program can be collected.
+func (tt *typeTable) release() {
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	for _, b := range tt.built {
+		for i := range b.methods {
+			b.methods[i].Call = func(unsafe.Pointer, []reflect.Value) []reflect.Value { panic(errClosed) }
+		}
+		if err := rtype.SetMethods(b.t, b.methods); err != nil {
+			panic(err) // they are the methods that it was built with
+		}
+	}
+	tt.built = nil
+}
+
+// errClosed is what becomes of calls into a program that is closed.
+var errClosed = errors.New("the module that declared this type has ended")
+
 // must and built turn errors of package rtype into those of loading.
 func must(err error) {
 	if err != nil {
-		panic(&buildError{err.Error()})
+		panic(&buildError{text: err.Error()})
 	}
 }
 
@@ -62,7 +89,10 @@ func (tt *typeTable) declared(rt unsafe.Pointer) types.Type {
 }
 
 // buildError is something that the checker should have refused.
-type buildError struct{ text string }
+type buildError struct {
+	text string
+	pos  token.Pos // of the function that is being compiled
+}
 
 func (e *buildError) Error() string { return e.text }
 
@@ -101,7 +131,7 @@ func (tt *typeTable) find(t types.Type) reflect.Type {
 		rt = reflect.StructOf(fields)
 	}
 	if rt == nil {
-		panic(&buildError{fmt.Sprintf("there is no runtime type for %v (%T)", t, t)})
+		panic(&buildError{text: fmt.Sprintf("there is no runtime type for %v (%T)", t, t)})
 	}
 	tt.known.Set(t, rt)
 	return rt
@@ -193,7 +223,7 @@ func (tt *typeTable) named(t *types.Named) reflect.Type {
 			return rt
 		}
 		if t.TypeArgs().Len() == 0 {
-			panic(&buildError{fmt.Sprintf("type %v of the standard library cannot be used here", t)})
+			panic(&buildError{text: fmt.Sprintf("type %v of the standard library cannot be used here", t)})
 		}
 	}
 	n := rtype.NewNamed(tt.p.pathOf(obj.Pkg()), obj.Pkg().Name(), tt.nameOf(t))
@@ -207,6 +237,7 @@ func (tt *typeTable) named(t *types.Named) reflect.Type {
 		}
 		value, pointer := tt.methods(t)
 		must(n.SetMethods(value, pointer))
+		tt.built = append(tt.built, builtType{rt, value}, builtType{n.PointerTo(), pointer})
 	})
 	if _, ok := t.Underlying().(*types.Interface); !ok {
 		tt.source.Store(rtypeOf(rt), types.Type(t))
@@ -265,7 +296,7 @@ func (tt *typeTable) outline(t types.Type) reflect.Type {
 		}
 		return built(rtype.Struct(fields, nil, nil))
 	}
-	panic(&buildError{fmt.Sprintf("there is no runtime type for %v", t)})
+	panic(&buildError{text: fmt.Sprintf("there is no runtime type for %v", t)})
 }
 
 // methods are the method sets of t and of *t, calling interpreted functions.

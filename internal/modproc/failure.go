@@ -16,6 +16,16 @@ type LoadError struct {
 	Problems []Problem
 }
 
+// Refused tells that the Go compiler has nothing against the source: only the interpreter has.
+func (e *LoadError) Refused() bool {
+	for _, p := range e.Problems {
+		if p.Refusal == "" {
+			return false
+		}
+	}
+	return true
+}
+
 // Error is a line for each problem.
 func (e *LoadError) Error() string {
 	lines := make([]string, len(e.Problems))
@@ -32,6 +42,9 @@ type Problem struct {
 	Column     int    `json:"column,omitempty"` // in bytes from 1; 0 if unknown
 	Message    string `json:"message"`
 	SourceLine string `json:"source_line,omitempty"` // the line's text
+
+	// Refusal is not "" where Go runs this and only the interpreter does not: an entry of docs/interpreter.md.
+	Refusal string `json:"refusal,omitempty"`
 }
 
 func (p Problem) String() string {

@@ -22,6 +22,9 @@ type Source struct {
 	ProjectDir string   `json:"project_dir"` // absolute
 	ModulePath string   `json:"module_path"` // import path of ProjectDir: shared packages are ModulePath + "/sub/folder"
 
+	// GoVersion is the language version that the project's go.mod asks for, as "go1.21"; "": the newest.
+	GoVersion string `json:"go_version,omitempty"`
+
 	// Text is the content of the files, and of those of the project's packages that they import, by their absolute
 	// names: a generation that is to be started again must not depend on what has become of the files. nil: it is read
 	// from disk.
