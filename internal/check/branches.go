@@ -32,7 +32,7 @@ func (w *words) branch(pos token.Pos, message string) string {
 	}
 	for _, jump := range []string{"break", "continue"} {
 		if name, ok := strings.CutPrefix(message, "invalid "+jump+" label "); ok {
-			if label, _, _ := w.label(pos, name); label == nil || label.Pos() > pos {
+			if label, _, _ := w.label(pos, name); label == nil || label.Pos() > pos || name == "_" {
 				return jump + " label not defined: " + name
 			}
 		}

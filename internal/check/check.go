@@ -8,10 +8,11 @@
 //	parse.go       text to syntax
 //	check.go       types of all packages, dependencies first
 //	words.go       from the messages of go/types to those of the compiler
+//	places.go      from their places to those of the compiler
 //	branches.go    the same for labels and jumps, which the compiler words differently
 //	run.go         the module's Run function
 //	refuse.go      the table of what the interpreter refuses; detect.go finds it in source
-//	directives.go  what the compiler says about //go: lines
+//	cycles.go, directives.go  what the compiler checks and go/types does not
 //	page.go        docs/interpreter.md, written from that table
 package check
 
@@ -192,7 +193,11 @@ func (c *checker) checkTypes(p *project, imports importer, unsure map[*ast.File]
 	p.types, _ = config.Check(p.Path, c.fset, p.Files, info)
 	w := words{fset: c.fset, files: p.Files, info: info, types: p.types, version: config.GoVersion, unsure: unsure}
 	checked := &Checked{Path: p.Path, Types: p.types, Info: info, Files: p.Files}
-	c.errors = append(c.errors, w.all(found)...)
+	problems := w.all(found)
+	if len(problems) == 0 {
+		problems = anonymousCycles(checked) // in types that are whole
+	}
+	c.errors = append(c.errors, problems...)
 	c.errors = append(c.errors, directives(checked)...)
 	c.done = append(c.done, checked)
 }

@@ -21,12 +21,11 @@ func (w *words) placed(pos token.Pos, message string) token.Pos {
 		}
 	case has(" arguments for ") && has(" (expected "),
 		has("missing argument in conversion to "),
-		has("cannot use ... in call to "), has("cannot use ... with "):
+		has("cannot use ... in call to "), has("cannot use ... with "), has("invalid use of ... with "):
 		if call := around[*ast.CallExpr](w, pos); call != nil {
 			return call.Pos()
 		}
-	case has("in call to ") && has(", cannot infer "), has(" does not satisfy ") && !has("in call to "),
-		has("in call to ") && has(" does not satisfy "):
+	case has("in call to ") && has(", cannot infer "), has(" does not satisfy "):
 		if call := around[*ast.CallExpr](w, pos); call != nil && call.Fun.Pos() == pos {
 			return call.Lparen
 		}

@@ -38,7 +38,8 @@ func (w *words) all(found []types.Error) []Error {
 	}
 	errors = slices.DeleteFunc(errors, func(e Error) bool {
 		return strings.HasPrefix(e.Message, "could not import ") || // told by resolve, with what to do
-			strings.HasPrefix(e.Message, "undefined: ") && w.mayBePackage(e.Pos)
+			strings.HasPrefix(e.Message, "undefined: ") && w.mayBePackage(e.Pos) ||
+			strings.HasSuffix(e.Message, ".((ast: <nil>)) is not a type") // follows from: use of .(type) outside type switch
 	})
 	for i := range errors {
 		e := &errors[i]
