@@ -92,7 +92,7 @@ func Refusals() []Refusal {
 			Message: "//go:embed is not available to interpreted modules",
 			Reason:  "The interpreter does not yet put files into variables.",
 			WayOut:  "read the file below agent.Dir with os.ReadFile, or let engine: go compile this module",
-			find:    embed,
+			find:    embeds,
 		},
 	}
 }
