@@ -24,8 +24,8 @@ type Method struct {
 	Call Call
 
 	// Raw, if it is given, runs instead of Call, and for the commonest signatures several times as fast: frame has the
-	// arguments and takes the results as the function Frame says. The results are zero at first. frame must not be kept.
-	// The methods of interface types have neither.
+	// arguments and takes the results as the function Frame says. The results are zero at first. The memory is new for each
+	// call, and may be kept. The methods of interface types have neither.
 	Raw RawCall
 }
 

@@ -134,6 +134,9 @@ func TestErrors(t *testing.T) {
 func TestUnexportedMethods(t *testing.T) {
 	n := namedInt(t, constant("secret", "mine"), constant("Public", "all"))
 	v := reflect.New(n.Type()).Elem().Interface()
+	if got := n.Type().NumMethod(); got != 1 {
+		t.Errorf("%d methods are exported", got)
+	}
 	for _, c := range []struct {
 		pkgPath string
 		names   []string
@@ -231,6 +234,13 @@ func TestStruct(t *testing.T) {
 		t.Error("a field does not count")
 	}
 	huge := reflect.ArrayOf(math.MaxInt, reflect.TypeFor[byte]())
+	typ, err = Struct([]Field{blank[0], blank[1]}, nil, nil) // whose bytes alone could be hashed, were it not for the blank one
+	must(t, err)
+	x, y = reflect.New(typ).Elem(), reflect.New(typ).Elem()
+	reflect.NewAt(intType, y.Field(1).Addr().UnsafePointer()).Elem().SetInt(1)
+	if (map[any]int{x.Interface(): 1})[y.Interface()] != 1 {
+		t.Error("a blank field is hashed")
+	}
 	for name, fields := range map[string][]Field{
 		"no name": {{Type: intType}}, "no type": {{Name: "A"}},
 		"two packages": {{Name: "a", PkgPath: "p", Type: intType}, {Name: "b", PkgPath: "q", Type: intType}},
@@ -240,6 +250,60 @@ func TestStruct(t *testing.T) {
 		if typ, err := Struct(fields, nil, nil); err == nil {
 			t.Errorf("%s: made %v", name, typ)
 		}
+	}
+}
+
+// TestEqualityOfPlaceholders: an array made before its elements were complete compares them as what they became.
+func TestEqualityOfPlaceholders(t *testing.T) {
+	n := NewNamed("p", "p", "T")
+	must(t, n.Layout(reflect.TypeFor[struct{ E any }]()))
+	array := reflect.ArrayOf(2, n.Type())
+	must(t, n.Complete(reflect.TypeFor[struct{ E error }]())) // its interfaces are compared in another way than any
+	must(t, n.SetMethods(nil, nil))
+	x := reflect.New(array).Elem()
+	x.Index(1).Field(0).Set(reflect.ValueOf(exec.ErrNotFound))
+	y := reflect.New(array).Elem()
+	if x.Interface() == y.Interface() {
+		t.Error("different arrays are equal")
+	}
+	y.Set(x)
+	if x.Interface() != y.Interface() || (map[any]int{x.Interface(): 1})[y.Interface()] != 1 {
+		t.Error("equal arrays differ")
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, c := range []struct{ pkgPath, pkgName, name, text string }{
+		{"example.com/m", "m", "T", "m.T"},
+		{"example.com/m", "m", "List[int]", "m.List[int]"},
+		{"example.com/m", "m", "Map[string,example.com/m.List[int]]", "m.Map[string,example.com/m.List[int]]"},
+		{"main", "main", "Ärger", "main.Ärger"},
+	} {
+		n := NewNamed(c.pkgPath, c.pkgName, c.name)
+		must(t, n.Complete(reflect.TypeFor[string]()))
+		for _, got := range [][2]string{{n.Type().String(), c.text}, {n.Type().Name(), c.name}, {n.Type().PkgPath(), c.pkgPath},
+			{n.PointerTo().String(), "*" + c.text}, {n.PointerTo().Name(), ""}, {n.PointerTo().PkgPath(), ""},
+			{fmt.Sprintf("%T", reflect.Zero(n.PointerTo()).Interface()), "*" + c.text}} {
+			if got[0] != got[1] {
+				t.Errorf("%s, want %s", got[0], got[1])
+			}
+		}
+	}
+}
+
+// TestParallel builds and uses types on many goroutines, as modules that load at the same time do.
+func TestParallel(t *testing.T) {
+	for i := range 8 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			for range 5 {
+				w := newTwins(t, append(compiledTypes(), recursive()...)...)
+				v := w.value(reflect.ValueOf(fault{Code: 1})).Interface().(error)
+				if v.Error() != "fault 1: " {
+					t.Error(v)
+				}
+			}
+		})
 	}
 }
 
