@@ -1,11 +1,16 @@
 package stdlib
 
 import (
+	"cmp"
+	"crypto/hkdf"
+	"crypto/pbkdf2"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
 	"maps"
+	"math"
+	"math/rand/v2"
 	"reflect"
 	"runtime"
 	"slices"
@@ -19,12 +24,10 @@ import (
 	ourrand "github.com/concurrent-modular-agent/coma/internal/stdlib/replace/math/rand/v2"
 	ourreflect "github.com/concurrent-modular-agent/coma/internal/stdlib/replace/reflect"
 	ourruntime "github.com/concurrent-modular-agent/coma/internal/stdlib/replace/runtime"
+	ourslices "github.com/concurrent-modular-agent/coma/internal/stdlib/replace/slices"
 	ouratomic "github.com/concurrent-modular-agent/coma/internal/stdlib/replace/sync/atomic"
 	ourunique "github.com/concurrent-modular-agent/coma/internal/stdlib/replace/unique"
 	ourweak "github.com/concurrent-modular-agent/coma/internal/stdlib/replace/weak"
-
-	"crypto/hkdf"
-	"crypto/pbkdf2"
 )
 
 // said is what a call returns or panics with.
@@ -167,6 +170,42 @@ func TestMapsAndRand(t *testing.T) {
 	}
 	if got := said(func() string { return fmt.Sprint(ourrand.N(0)) }); got != "panic: invalid argument to N (string)" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestSort(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	sorts[int](t, func() int { return r.IntN(50) - 25 })
+	sorts[int8](t, func() int8 { return int8(r.Int()) })
+	sorts[int16](t, func() int16 { return int16(r.Int()) })
+	sorts[int32](t, func() int32 { return int32(r.Int()) })
+	sorts[time.Duration](t, func() time.Duration { return time.Duration(r.Int()) })
+	sorts[uint](t, func() uint { return uint(r.Int()) })
+	sorts[uint8](t, func() uint8 { return uint8(r.Int()) })
+	sorts[uint16](t, func() uint16 { return uint16(r.Int()) })
+	sorts[uint32](t, func() uint32 { return uint32(r.Int()) })
+	sorts[uint64](t, func() uint64 { return uint64(r.Int()) })
+	sorts[uintptr](t, func() uintptr { return uintptr(r.Int()) })
+	sorts[float32](t, func() float32 { return float32(r.NormFloat64()) })
+	sorts[float64](t, func() float64 {
+		return []float64{math.NaN(), math.Copysign(0, -1), 0, 1, math.Inf(-1), r.Float64()}[r.IntN(6)]
+	})
+	sorts[string](t, func() string { return fmt.Sprint(r.IntN(100)) })
+}
+
+// sorts compares our Sort with the standard library's, down to the signs of zeros.
+func sorts[E cmp.Ordered](t *testing.T, value func() E) {
+	for _, n := range []int{0, 1, 2, 12, 13, 100, 1000} {
+		want := make([]E, n)
+		for i := range want {
+			want[i] = value()
+		}
+		got := slices.Clone(want)
+		slices.Sort(want)
+		ourslices.Sort(got)
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
 	}
 }
 

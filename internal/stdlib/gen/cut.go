@@ -17,6 +17,7 @@ type piece struct {
 	name  string // of the function or type, the first of a group
 	file  file
 	nodes []ast.Node
+	at    string // what its positions call the folder of the file
 }
 
 // cut adds an entry for each of the generic functions with those names and for each declaration that they need. An entry
@@ -36,8 +37,11 @@ func cut(w *world, s *source, names []string, entries map[string][]byte) error {
 		return err
 	}
 	pieces := map[string]*piece{}
-	for _, file := range slices.Concat(theirs, ours) { // ours replace theirs
-		collect(file, pieces)
+	for _, file := range theirs {
+		collect(file, s.ImportPath, pieces)
+	}
+	for _, file := range ours { // in place of theirs
+		collect(file, "coma.std/"+s.ImportPath, pieces)
 	}
 	done := map[string]bool{}
 	for todo := slices.Clone(names); len(todo) > 0; todo = todo[1:] {
@@ -60,23 +64,23 @@ func cut(w *world, s *source, names []string, entries map[string][]byte) error {
 }
 
 // collect adds the pieces of a file by each of their names.
-func collect(file file, pieces map[string]*piece) {
+func collect(file file, at string, pieces map[string]*piece) {
 	for _, decl := range file.Decls {
 		switch decl := decl.(type) {
 		case *ast.FuncDecl:
 			if decl.Recv == nil {
-				pieces[decl.Name.Name] = &piece{decl.Name.Name, file, []ast.Node{decl}}
+				pieces[decl.Name.Name] = &piece{decl.Name.Name, file, []ast.Node{decl}, at}
 			}
 		case *ast.GenDecl:
 			var group *piece
 			for _, spec := range decl.Specs {
 				switch spec := spec.(type) {
 				case *ast.TypeSpec:
-					pieces[spec.Name.Name] = &piece{spec.Name.Name, file, append([]ast.Node{spec}, methods(file, spec.Name.Name)...)}
+					pieces[spec.Name.Name] = &piece{spec.Name.Name, file, append([]ast.Node{spec}, methods(file, spec.Name.Name)...), at}
 				case *ast.ValueSpec:
 					for _, name := range spec.Names {
 						if group == nil {
-							group = &piece{name.Name, file, []ast.Node{decl}}
+							group = &piece{name.Name, file, []ast.Node{decl}, at}
 						}
 						pieces[name.Name] = group
 					}
@@ -113,7 +117,7 @@ func (p *piece) print(fset *token.FileSet, importPath string, pieces map[string]
 	var imports []string
 	var code bytes.Buffer
 	for _, node := range p.nodes {
-		fmt.Fprintf(&code, "//line %s/%s:%d\n", importPath, p.file.name, fset.Position(node.Pos()).Line)
+		fmt.Fprintf(&code, "//line %s/%s:%d\n", p.at, p.file.name, fset.Position(node.Pos()).Line)
 		if _, ok := node.(*ast.TypeSpec); ok {
 			code.WriteString("type ")
 		}

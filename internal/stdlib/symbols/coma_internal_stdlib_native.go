@@ -13,6 +13,7 @@ var coma_internal_stdlib_nativeSymbols = []Symbol{
 	{"PBKDF2Key", p.PBKDF2Key},
 	{"Pull", p.Pull},
 	{"Pull2", p.Pull2},
+	{"Sort", p.Sort},
 	{"Unique", p.Unique},
 	{"WeakMake", p.WeakMake},
 	{"WeakValue", p.WeakValue},
