@@ -306,3 +306,24 @@ func main() {
 	fmt.Println(w.Value() == a)
 }
 `
+
+// Programs are checked and built while others import what nobody has yet.
+func TestConcurrentPrograms(t *testing.T) {
+	loaded.Lock()
+	loaded.packages = nil // as in a fresh process
+	loaded.Unlock()
+	for i, text := range []string{
+		everyGeneric,
+		"package main\nimport (\"net/http\"; \"crypto/tls\")\nfunc main() { s := http.Server{TLSConfig: &tls.Config{}}; println(s.ListenAndServe() == nil) }",
+		"package main\nimport (\"crypto/x509\"; \"slices\"; \"sync/atomic\")\nfunc main() { var p atomic.Pointer[x509.Certificate]; p.Store(nil); slices.SortFunc([]*x509.Certificate{p.Load()}, func(a, b *x509.Certificate) int { return a.Version - b.Version }) }",
+		"package main\nimport (\"go/types\"; \"maps\"; \"unique\"; \"net/netip\")\nfunc main() { m := map[unique.Handle[netip.Addr]]types.Type{}; for k := range maps.Keys(m) { println(k.Value().String()) } }",
+		"package main\nimport (\"text/template\"; \"encoding/json\"; \"os\")\nfunc main() { var v any; json.NewDecoder(os.Stdin).Decode(&v); template.Must(template.New(\"\").Parse(\"\")).Execute(os.Stdout, v) }",
+	} {
+		for range 2 {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				build(t, text)
+			})
+		}
+	}
+}
