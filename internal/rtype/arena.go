@@ -15,9 +15,9 @@ var errFull = errors.New("too many types and methods were built in this process;
 const arenaSize = 32 << 20
 
 // arena is where the records live: memory that the operating system gives page by page as it is used, that the
-// garbage collector neither scans nor frees, as is the memory in which the linker puts types. What the records point to is either of this
-// kind too, or is kept alive by the runtime's table of offsets, by package reflect, which never forgets a type, or by
-// keep.
+// garbage collector neither scans nor frees, as is the memory in which the linker puts types. What the records point
+// to is either of this kind too, or is kept alive by the runtime's table of offsets, by package reflect, which never
+// forgets a type, or by keep.
 var arena struct {
 	sync.Mutex
 	used  uintptr // bytes, a multiple of 8
@@ -25,8 +25,8 @@ var arena struct {
 	keep  []any
 }
 
-// space is the arena's memory, in words, so that it is aligned for any record. It is a variable of its own because it holds no
-// pointers in the eyes of the linker.
+// space is the arena's memory, in words, so that it is aligned for any record. It is a variable of its own because it
+// holds no pointers in the eyes of the linker.
 var space [arenaSize / 8]uint64
 
 // reserve takes zeroed memory for a record.
@@ -62,8 +62,8 @@ func nameOffset(n name) offset {
 	return offset(addReflectOff(unsafe.Pointer(n.bytes)))
 }
 
-// name is a string in the form that the records use: a byte of nameFlags, the length as a varint, the text;
-// then the tag in the same way, if there is one; then the offset of the package path's name, in four bytes, if there is one.
+// name is a string in the form that the records use: a byte of nameFlags, the length as a varint, the text; then the
+// tag in the same way, if there is one; then the offset of the package path's name, in four bytes, if there is one.
 type name struct{ bytes *byte }
 
 const (

@@ -12,7 +12,8 @@ import (
 	"unsafe"
 )
 
-// many has methods that need every way of passing arguments: integer and float registers, the stack, and pointers in each.
+// many has methods that need every way of passing arguments: integer and float registers, the stack, and pointers in
+// each.
 type many struct {
 	name string
 	seed int
@@ -94,8 +95,8 @@ func TestCalls(t *testing.T) {
 	})
 }
 
-// TestCallsUnderCollection runs methods on many goroutines while stacks grow and move below and above them and the garbage collector runs
-// all the time. Values that only registers or stack slots hold must survive.
+// TestCallsUnderCollection runs methods on many goroutines while stacks grow and move below and above them and the
+// garbage collector runs all the time. Values that only registers or stack slots hold must survive.
 func TestCallsUnderCollection(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(1))
 	w := newTwins(t, reflect.TypeFor[many]())
@@ -135,7 +136,8 @@ func TestCallsUnderCollection(t *testing.T) {
 	group.Wait()
 }
 
-// TestStackMovesInsideCall: the callee grows the stack and lets it shrink while pointers to it are in the caller's frame.
+// TestStackMovesInsideCall: the callee grows the stack and lets it shrink while pointers to it are in the caller's
+// frame.
 func TestStackMovesInsideCall(t *testing.T) {
 	n := NewNamed("rtype", "rtype", "grower")
 	must(t, n.Complete(reflect.TypeFor[int]()))
@@ -231,7 +233,8 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// TestDirectReceivers: a value that is one pointer is held in the interface itself; its methods get its address all the same.
+// TestDirectReceivers: a value that is one pointer is held in the interface itself; its methods get its address all
+// the same.
 func TestDirectReceivers(t *testing.T) {
 	x := 5
 	for _, v := range []any{map[string]int{"a": 5}, &x, [1]*int{&x}, struct{ p *int }{&x}, struct {

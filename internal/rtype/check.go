@@ -10,8 +10,8 @@ import (
 	"unsafe"
 )
 
-// Check tells whether types can be built in this program: whether the records of the Go that it was compiled with are laid out
-// as descriptor.go says, and whether a type built on that works. Call it before anything else here; it costs
+// Check tells whether types can be built in this program: whether the records of the Go that it was compiled with are
+// laid out as descriptor.go says, and whether a type built on that works. Call it before anything else here; it costs
 // well under a millisecond, once.
 func Check() error { return checkOnce() }
 

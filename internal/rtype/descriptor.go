@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// The records that describe types, as Go 1.26 lays them out (internal/abi/type.go). Check compares them with
-// the types of the running program.
+// The records that describe types, as Go 1.26 lays them out (internal/abi/type.go). Check compares them with the
+// types of the running program.
 
 // header begins the description of every type.
 type header struct {
@@ -34,8 +34,8 @@ const (
 	direct                       // a value is one pointer, and is held in an interface's data word itself
 )
 
-// An offset stands for a name, a type or a piece of code. For the types that the linker made it is
-// a distance; for others a key into the runtime's table, which also keeps alive what it refers to.
+// An offset stands for a name, a type or a piece of code. For the types that the linker made it is a distance; for
+// others a key into the runtime's table, which also keeps alive what it refers to.
 type offset int32
 
 type arrayType struct {

@@ -1,9 +1,9 @@
 #include "textflag.h"
 
-// An entry point is what a method table holds: code that is called with the receiver as first argument, as
-// any Go function is. It puts closures[i] in the register where a func value's code expects its context (R26) and goes on
-// to that code, with all arguments where the caller put them and nothing on the stack: to the runtime it is as if
-// the func value had been called. Each takes 8 bytes, so that Go code can reckon where the i-th begins.
+// An entry point is what a method table holds: code that is called with the receiver as first argument, as any Go
+// function is. It puts closures[i] in the register where a func value's code expects its context (R26) and goes on to
+// that code, with all arguments where the caller put them and nothing on the stack: to the runtime it is as if the
+// func value had been called. Each takes 8 bytes, so that Go code can reckon where the i-th begins.
 
 #define ENTRY(i) MOVD $(i), R16; B enter;
 #define ENTRY4(i)    ENTRY((i)) ENTRY((i)+1) ENTRY((i)+2) ENTRY((i)+3)

@@ -11,8 +11,8 @@ import (
 // RawCall is the code of a method that works on memory in place of reflect.Values; see Method.Raw and Frame.
 type RawCall func(recv, frame unsafe.Pointer)
 
-// Frame is how a RawCall gets its arguments and leaves its results: one piece of memory of type layout, with
-// the parameters of signature, then the results, each at its offset. Every one begins at a multiple of eight bytes.
+// Frame is how a RawCall gets its arguments and leaves its results: one piece of memory of type layout, with the
+// parameters of signature, then the results, each at its offset. Every one begins at a multiple of eight bytes.
 func Frame(signature reflect.Type) (layout reflect.Type, offsets []uintptr) {
 	if f, ok := frames.Load(signature); ok {
 		return f.(frame).layout, f.(frame).offsets
@@ -20,7 +20,8 @@ func Frame(signature reflect.Type) (layout reflect.Type, offsets []uintptr) {
 	var fields []reflect.StructField
 	add := func(t reflect.Type) {
 		i := strconv.Itoa(len(fields))
-		fields = append(fields, reflect.StructField{Name: "Align" + i, Type: reflect.TypeFor[[0]uint64]()}, reflect.StructField{Name: "Value" + i, Type: t})
+		align := reflect.StructField{Name: "Align" + i, Type: reflect.TypeFor[[0]uint64]()}
+		fields = append(fields, align, reflect.StructField{Name: "Value" + i, Type: t})
 	}
 	for t := range signature.Ins() {
 		add(t)
@@ -72,9 +73,9 @@ func viaCall(call Call, signature reflect.Type, recv, memory unsafe.Pointer) {
 	}
 }
 
-// Most methods that compiled code calls have one of a few signatures: String, Less, Write, MarshalJSON. For these there is a
-// func value in Go, which puts its arguments in a frame without help from reflect. What counts of a type is in which registers it goes
-// and which of them hold pointers:
+// Most methods that compiled code calls have one of a few signatures: String, Less, Write, MarshalJSON. For these
+// there is a func value in Go, which puts its arguments in a frame without help from reflect. What counts of a type
+// is in which registers it goes and which of them hold pointers:
 type (
 	word  = uintptr        // a bool or an integer; only as many of its bytes count as the type has
 	ptr   = unsafe.Pointer // a pointer, map, channel or func
@@ -157,8 +158,8 @@ func shape(signature reflect.Type) (s string, ok bool) {
 	return b.String(), true
 }
 
-// The makers. Each func value's frame is laid out as Frame says, as all of its types are made of whole words. After it
-// comes room for a receiver that has come in the interface's data word and needs an address.
+// The makers. Each func value's frame is laid out as Frame says, as all of its types are made of whole words. After
+// it comes room for a receiver that has come in the interface's data word and needs an address.
 
 func in0out0(run RawCall, direct bool) any {
 	return func(recv ptr) {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestPointersSurvive fills values of built types with pointers that nobody else holds, in every kind of memory that the
-// collector scans by a type's mask, and looks whether what they point to is still there.
+// TestPointersSurvive fills values of built types with pointers that nobody else holds, in every kind of memory that
+// the collector scans by a type's mask, and looks whether what they point to is still there.
 func TestPointersSurvive(t *testing.T) {
 	type leaf = *[4]int // large enough to have a size class of its own
 	w := newTwins(t, append(recursive(), compiledTypes()...)...)

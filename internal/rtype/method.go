@@ -17,15 +17,15 @@ type Method struct {
 	PkgPath string       // the package that an unexported name belongs to; "" if it is exported
 	Type    reflect.Type // a func type, without the receiver
 
-	// Call runs the method when compiled code calls it, through an interface or reflect. recv is the address of
-	// the receiver: of a T in T's method set, of a *T in the method set of *T. It must not be written to: an
-	// interface may hold the very value. args and the results are as for
-	// reflect.MakeFunc: a variadic function gets its last ones as a slice. Panics pass through.
+	// Call runs the method when compiled code calls it, through an interface or reflect. recv is the address of the
+	// receiver: of a T in T's method set, of a *T in the method set of *T. It must not be written to: an interface
+	// may hold the very value. args and the results are as for reflect.MakeFunc: a variadic function gets its last
+	// ones as a slice. Panics pass through.
 	Call Call
 
-	// Raw, if it is given, runs instead of Call, and for the commonest signatures several times as fast: frame has the
-	// arguments and takes the results as the function Frame says. The results are zero at first. The memory is new for each
-	// call, and may be kept. The methods of interface types have neither.
+	// Raw, if it is given, runs instead of Call, and for the commonest signatures several times as fast: frame has
+	// the arguments and takes the results as the function Frame says. The results are zero at first. The memory is
+	// new for each call, and may be kept. The methods of interface types have neither.
 	Raw RawCall
 }
 
@@ -46,8 +46,8 @@ func (m Method) encodedName() name {
 	return makeName(nameKey{text: m.Name, pkgPath: m.key().pkgPath})
 }
 
-// sorted returns methods in the order of a method table: exported ones first, by name. The runtime compares
-// the tables of types and of interfaces in one pass that relies on it.
+// sorted returns methods in the order of a method table: exported ones first, by name. The runtime compares the
+// tables of types and of interfaces in one pass that relies on it.
 func sorted(owner string, methods []Method) ([]Method, error) {
 	methods = slices.Clone(methods)
 	slices.SortFunc(methods, func(a, b Method) int {
@@ -114,8 +114,9 @@ func (b built) runRaw(recv, frame unsafe.Pointer) {
 // methodSets has the methods of each type that was built with some: header → []built, in table order.
 var methodSets sync.Map
 
-// SetMethods puts new code behind the methods of a type that this package built: methods must have the names and types of
-// those that t has, in any order. Calls that have begun go on in the old code. It is safe while other goroutines use t.
+// SetMethods puts new code behind the methods of a type that this package built: methods must have the names and
+// types of those that t has, in any order. Calls that have begun go on in the old code. It is safe while other
+// goroutines use t.
 func SetMethods(t reflect.Type, methods []Method) error {
 	methods, err := sorted(t.String(), methods)
 	if err != nil {
@@ -247,8 +248,8 @@ var unfinished struct {
 	waiting map[*header][]func()
 }
 
-// whenLaidOut runs do as soon as all of types can be passed to functions: at once, or when Layout or Complete has been
-// called for the last of them. (A type that holds another by value can only be made once that has its layout.)
+// whenLaidOut runs do as soon as all of types can be passed to functions: at once, or when Layout or Complete has
+// been called for the last of them. (A type that holds another by value can only be made once that has its layout.)
 func whenLaidOut(types []reflect.Type, do func()) {
 	unfinished.Lock()
 	for i, t := range types {

@@ -15,9 +15,9 @@ import (
 //	Complete    it has its fields or elements
 //	SetMethods  it has its methods; at any moment after NewNamed, but before a value of the type meets an interface
 //
-// Layout may be left out where nothing needs the size before Complete. Types that mention each other are built by taking
-// all of them through one step before the next. A Named is used by one goroutine at a time; the
-// type itself, once complete and with its methods, by any number.
+// Layout may be left out where nothing needs the size before Complete. Types that mention each other are built by
+// taking all of them through one step before the next. A Named is used by one goroutine at a time; the type itself,
+// once complete and with its methods, by any number.
 type Named struct {
 	pkgPath string
 	h       *header  // T
@@ -32,14 +32,17 @@ type Named struct {
 type equality = func(p, q unsafe.Pointer) bool
 
 // namedRoom is what a defined type takes in the arena, its method list apart: its kind, and with it its size, is not
-// known when its address must be. It holds the largest record and its method table, and leaves room for the parameters of a func type.
+// known when its address must be. It holds the largest record and its method table, and leaves room for the
+// parameters of a func type.
 const namedRoom = 256
 
 // maxNamedParams is the number of parameters and results for which namedRoom has room.
-const maxNamedParams = (namedRoom - int(unsafe.Sizeof(funcType{})+unsafe.Sizeof(methodTable{}))) / int(unsafe.Sizeof(uintptr(0)))
+const maxNamedParams = (namedRoom - int(unsafe.Sizeof(funcType{})+unsafe.Sizeof(methodTable{}))) / wordSize
 
-// NewNamed makes a defined type, which differs from every other. Its String is "pkgName.name"; name has the type arguments of an
-// instantiated type, as in "List[int]".
+const wordSize = int(unsafe.Sizeof(uintptr(0)))
+
+// NewNamed makes a defined type, which differs from every other. Its String is "pkgName.name"; name has the type
+// arguments of an instantiated type, as in "List[int]".
 func NewNamed(pkgPath, pkgName, name string) *Named {
 	n := &Named{pkgPath: pkgPath}
 	text := name
@@ -96,9 +99,9 @@ func (n *Named) Type() reflect.Type { return typeOf(n.h) }
 // PointerTo is the type *T, with methods of its own. reflect.PointerTo(n.Type()) is the same.
 func (n *Named) PointerTo() reflect.Type { return typeOf(n.pointer) }
 
-// Layout gives T the size and the kind of placeholder: a type like T's real underlying type, but with other types
-// in place of those that cannot be made yet. Kinds, sizes, field order, blank names and whether values can be
-// compared must be as in the real one; Placeholder has suitable types.
+// Layout gives T the size and the kind of placeholder: a type like T's real underlying type, but with other types in
+// place of those that cannot be made yet. Kinds, sizes, field order, blank names and whether values can be compared
+// must be as in the real one.
 func (n *Named) Layout(placeholder reflect.Type) error {
 	if n.laidOut {
 		return fmt.Errorf("lay out type %v: it has a layout", n.Type())
@@ -115,33 +118,13 @@ func (n *Named) Layout(placeholder reflect.Type) error {
 	return nil
 }
 
-// Placeholder is a type of the given kind, for Layout, in place of one that cannot be made yet. It has one for each kind whose values
-// are of one size whatever they hold or point to: pointer, slice, map, chan, func, interface.
-func Placeholder(kind reflect.Kind) (t reflect.Type, ok bool) {
-	switch kind {
-	case reflect.Pointer:
-		return reflect.TypeFor[*byte](), true
-	case reflect.Slice:
-		return reflect.TypeFor[[]byte](), true
-	case reflect.Map:
-		return reflect.TypeFor[map[byte]byte](), true
-	case reflect.Chan:
-		return reflect.TypeFor[chan byte](), true
-	case reflect.Func:
-		return reflect.TypeFor[func()](), true
-	case reflect.Interface:
-		return reflect.TypeFor[any](), true
-	}
-	return nil, false
-}
-
 // Complete makes T what underlying is: its kind, layout, fields, elements and equality. underlying may be any type, a
 // defined one too, that does not hold T by value.
 func (n *Named) Complete(underlying reflect.Type) error {
 	if n.done {
 		return fmt.Errorf("complete type %v: it is complete", n.Type())
 	}
-	if u := headerOf(underlying); n.laidOut && (u.kind != n.h.kind || u.size != n.h.size || u.ptrBytes != n.h.ptrBytes || u.align != n.h.align || (u.equal == nil) != (n.h.equal == nil)) {
+	if n.laidOut && !sameLayout(headerOf(underlying), n.h) {
 		return fmt.Errorf("complete type %v: its layout was that of another type than %v", n.Type(), underlying)
 	}
 	if err := n.describe(underlying); err != nil {
@@ -151,11 +134,17 @@ func (n *Named) Complete(underlying reflect.Type) error {
 	return nil
 }
 
+func sameLayout(a, b *header) bool {
+	return a.kind == b.kind && a.size == b.size && a.ptrBytes == b.ptrBytes && a.align == b.align &&
+		(a.equal == nil) == (b.equal == nil)
+}
+
 // describe copies what underlying is to T, and puts T's methods in place if they are known.
 func (n *Named) describe(underlying reflect.Type) error {
 	from, to := headerOf(underlying), n.h
 	if underlying.Kind() == reflect.Func && underlying.NumIn()+underlying.NumOut() > maxNamedParams {
-		return fmt.Errorf("complete type %v: a defined func type has room for %d parameters and results; pass some in a struct", n.Type(), maxNamedParams)
+		return fmt.Errorf("complete type %v: a defined func type has room for %d parameters and results; pass some in a struct",
+			n.Type(), maxNamedParams)
 	}
 	to.size, to.ptrBytes, to.align, to.fieldAlign, to.kind = from.size, from.ptrBytes, from.align, from.fieldAlign, from.kind
 	to.pointers = from.pointers
@@ -209,10 +198,13 @@ func describeKind(to *header, underlying reflect.Type, pkgPath string) error {
 	return nil
 }
 
-// SetMethods gives T and *T their method sets, or puts new code behind the methods that they have: then names and types must be the same.
-// pointer has the methods of T too, for a receiver *T, and those promoted from embedded fields. An interface
-// type has its methods by Complete and takes none here.
+// SetMethods gives T and *T their method sets, or puts new code behind the methods that they have: then names and
+// types must be the same. pointer has the methods of T too, for a receiver *T, and those promoted from embedded
+// fields. An interface type has its methods by Complete and takes none here.
 func (n *Named) SetMethods(value, pointer []Method) error {
+	if n.laidOut && n.h.kind == uint8(reflect.Interface) && len(value)+len(pointer) > 0 {
+		return fmt.Errorf("set methods of %v: an interface type has methods by Complete alone", n.Type())
+	}
 	if n.given {
 		if err := SetMethods(n.PointerTo(), pointer); err != nil {
 			return err

@@ -112,6 +112,9 @@ func TestErrors(t *testing.T) {
 		{"large func", "room for 23 parameters", func(n *Named) error { return n.Complete(reflect.FuncOf(params[:20], params[:4], false)) }},
 		{"large method", "more than 127", method(Method{Name: "M", Type: reflect.FuncOf(params, nil, false)})},
 		{"no func", "no func type", method(Method{Name: "M", Type: reflect.TypeFor[int]()})},
+		{"interface", "by Complete alone", func(n *Named) error {
+			return errors.Join(n.Complete(reflect.TypeFor[error]()), n.SetMethods([]Method{constant("A", "")}, nil))
+		}},
 		{"twice", "given twice", func(n *Named) error {
 			return n.SetMethods(nil, []Method{{Name: "M", Type: stringer}, {Name: "M", Type: stringer}})
 		}},
@@ -319,14 +322,25 @@ func TestExhaustion(t *testing.T) {
 		return
 	}
 	first := namedInt(t, constant("Error", "first"))
+	var values []any
 	for i := 0; ; i++ {
 		n := NewNamed("p", "p", "T")
 		must(t, n.Complete(reflect.TypeFor[int]()))
-		if err := n.SetMethods([]Method{constant("A", "a"), constant("B", "b")}, nil); err != nil {
+		if err := n.SetMethods([]Method{constant("A", fmt.Sprint("A", i)), constant("B", fmt.Sprint("B", i))}, nil); err != nil {
 			if !errors.Is(err, errFull) || i < entries/4-10 {
 				t.Fatalf("type %d: %v", i, err)
 			}
 			break
+		}
+		values = append(values, reflect.Zero(n.Type()).Interface())
+	}
+	for i, v := range values { // every entry point leads to its own method
+		ab := v.(interface {
+			A() string
+			B() string
+		})
+		if ab.A() != fmt.Sprint("A", i) || ab.B() != fmt.Sprint("B", i) {
+			t.Fatalf("type %d has methods %s and %s", i, ab.A(), ab.B())
 		}
 	}
 	for _, size := range []uintptr{1 << 20, 1 << 10, 8} { // the arena too

@@ -18,11 +18,11 @@ type Field struct {
 	Embedded bool
 }
 
-// Struct makes an unnamed struct type. It is reflect.StructOf without its limits: any type can be embedded, with methods or without, and
-// unexported names too; == leaves blank fields out, as it must. A struct with neither
-// is made by reflect.StructOf, so that it is identical to the same one in compiled code. value and pointer are the methods that a struct with
-// embedded fields has, itself and behind a pointer; pointer includes those of value. SetMethods can put new code behind
-// them. Without methods, the same fields give the same type.
+// Struct makes an unnamed struct type. It is reflect.StructOf without its limits: any type can be embedded, with
+// methods or without, and unexported names too; == leaves blank fields out, as it must. A struct with neither is made
+// by reflect.StructOf, so that it is identical to the same one in compiled code. value and pointer are the methods
+// that a struct with embedded fields has, itself and behind a pointer; pointer includes those of value. SetMethods
+// can put new code behind them. Without methods, the same fields give the same type.
 func Struct(fields []Field, value, pointer []Method) (reflect.Type, error) {
 	shape, plain, err := structShape(fields)
 	if err != nil {
@@ -80,8 +80,8 @@ func Struct(fields []Field, value, pointer []Method) (reflect.Type, error) {
 // structs has the types without methods that Struct made, by the key of describeFields.
 var structs sync.Map
 
-// structShape returns the struct that reflect can make with these fields. Where that is
-// the very type that is meant, plain is true; else it has the same layout, under other names.
+// structShape returns the struct that reflect can make with these fields. Where that is the very type that is meant,
+// plain is true; else it has the same layout, under other names.
 func structShape(fields []Field) (shape reflect.Type, plain bool, err error) {
 	defer func() {
 		switch complaint := recover().(type) { // reflect tells what is wrong with fields by a panic

@@ -6,9 +6,9 @@ import (
 	"unsafe"
 )
 
-// A twin is a built copy of a compiled type: same name, same fields, same methods, whose code is the compiled one. What a
-// program can see of the two must be the same, and the tests of this package compare that. Making twins also shows
-// the order in which types that mention each other are built.
+// A twin is a built copy of a compiled type: same name, same fields, same methods, whose code is the compiled one.
+// What a program can see of the two must be the same, and the tests of this package compare that. Making twins also
+// shows the order in which types that mention each other are built.
 type twins struct {
 	t     *testing.T
 	named map[reflect.Type]*Named
@@ -134,12 +134,18 @@ func (w *twins) underlying(typ reflect.Type) reflect.Type {
 	}
 }
 
+// placeholders stand in for types whose values are of one size whatever they hold or point to.
+var placeholders = map[reflect.Kind]reflect.Type{
+	reflect.Pointer: reflect.TypeFor[*byte](), reflect.Slice: reflect.TypeFor[[]byte](), reflect.Map: reflect.TypeFor[map[byte]byte](),
+	reflect.Chan: reflect.TypeFor[chan byte](), reflect.Func: reflect.TypeFor[func()](), reflect.Interface: reflect.TypeFor[any](),
+}
+
 // placeholder is a type of typ's layout that mentions no twin.
 func (w *twins) placeholder(typ reflect.Type, under bool) reflect.Type {
 	if _, ok := w.named[typ]; !ok && !under && typ.Name() != "" {
 		return typ
 	}
-	if t, ok := Placeholder(typ.Kind()); ok {
+	if t, ok := placeholders[typ.Kind()]; ok {
 		return t
 	}
 	switch typ.Kind() {
