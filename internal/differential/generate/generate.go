@@ -174,6 +174,29 @@ func (b *box[T]) All() iter.Seq[T] {
 	}
 }
 
+// newer is what follows b in a count.
+func newer(b *box[int]) *box[int] {
+	if b == nil {
+		return &box[int]{V: 1}
+	}
+	return &box[int]{V: b.V + 1}
+}
+
+// weigh and called take a nil thing, which a zero value may hold.
+func weigh(x thing) int {
+	if x == nil {
+		return -1
+	}
+	return x.Weight()
+}
+
+func called(x thing) string {
+	if x == nil {
+		return "nothing"
+	}
+	return x.Name()
+}
+
 func id[T any](v T) T { return v }
 
 func pickOne[T any](c bool, a, b T) T {
