@@ -3,8 +3,8 @@
 //
 // It offers the same packages in three forms. Import gives a package's declarations, to type-check against; Symbols its
 // functions, variables and types as values, to run. Generics are neither: they come as source, for the interpreter to
-// run itself. Packages with generic types are type-checked from source as a whole (Source); generic functions of all
-// others are added for each program, no more of them than it uses (Redirect).
+// run itself. Generic types with methods are a part of their package from the start, and Source has their syntax; generic
+// functions of all other packages are added for each program, no more of them than it uses, by Redirect.
 //
 // Read import.go, then symbols.go, then generic.go. Everything is made by the command gen; go generate runs it, after a
 // change of Go or of what modules see of package coma. Nothing is read, unpacked or set up before somebody asks for it.

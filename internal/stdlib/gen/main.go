@@ -2,8 +2,12 @@
 // own packages: go generate ./internal/stdlib, after a change of Go or of what modules can see of package coma.
 //
 // It reads declarations from source, once for each platform (load.go), and writes symbol tables as Go files
-// (symbols.go) and an archive for each platform (archive.go) with export data, the sources of packages that have
-// generic types with methods, and the sources of generic functions, cut into declarations (generic.go).
+// (symbols.go) and an archive for each platform (archive.go). In it are export data without what packages keep to
+// themselves (prune.go), the sources of generic types that have methods, and the sources of generic functions
+// (generic.go), cut into declarations (cut.go).
+//
+// Where a generic reaches into the runtime, and where compiled code can do its work unnoticed, its source is ours, in
+// the folder replace.
 package main
 
 import (
@@ -34,14 +38,13 @@ type platform struct{ os, arch string }
 
 func (p platform) String() string { return p.os + "_" + p.arch }
 
-// absent tells whether modules cannot import a package of the standard library, because its import alone changes what
-// the process does, or because it makes no sense outside a test or without a C compiler.
+// absent tells whether modules cannot import a package of the standard library. Package stdlib says why, in Absent.
 func absent(path string) bool {
 	switch path {
-	case "plugin", "runtime/cgo", "runtime/race", "runtime/coverage", // need another kind of build
-		"expvar", "net/http/pprof", // register HTTP handlers
-		"time/tzdata",                                                                // half a megabyte, found by every time.LoadLocation
-		"testing/cryptotest", "testing/synctest", "crypto/mlkem/mlkemtest", "unsafe": // unsafe has nothing to embed
+	case "unsafe": // they can, but there is nothing to embed
+		return true
+	case "crypto/mlkem/mlkemtest", "expvar", "net/http/pprof", "plugin", "runtime/cgo", "runtime/coverage", "runtime/race",
+		"testing/cryptotest", "testing/synctest", "time/tzdata":
 		return true
 	}
 	return strings.HasPrefix(path, "vendor/") || slices.Contains(strings.Split(path, "/"), "internal")
