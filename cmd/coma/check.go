@@ -125,7 +125,7 @@ func checkModule(ctx context.Context, p *project.Project, m *project.Module) err
 	ctx, cancel := context.WithTimeout(ctx, loadPatience)
 	defer cancel()
 	program, err := module.Load(ctx, module.Source{
-		Name: m.Name, Dir: m.Dir, GoFiles: m.GoFiles, ProjectDir: p.Dir, ModulePath: p.ModulePath,
+		Name: m.Name, Dir: m.Dir, GoFiles: m.GoFiles, ProjectDir: p.Dir, ModulePath: p.ModulePath, GoVersion: p.GoVersion,
 	}, unheard{})
 	if err != nil {
 		return err

@@ -157,9 +157,13 @@ func appendOf[T any](dst, to, from uintptr) instruction {
 func complexOf(dst uintptr, args []argument) instruction {
 	re, im := args[0], args[1]
 	if re.t.Kind() == reflect.Float32 {
-		return func(f *frame) { *(*complex64)(f.at(dst)) = complex(*(*float32)(f.at(re.off)), *(*float32)(f.at(im.off))) }
+		return func(f *frame) {
+			*(*complex64)(f.at(dst)) = complex(*(*float32)(f.at(re.off)), *(*float32)(f.at(im.off)))
+		}
 	}
-	return func(f *frame) { *(*complex128)(f.at(dst)) = complex(*(*float64)(f.at(re.off)), *(*float64)(f.at(im.off))) }
+	return func(f *frame) {
+		*(*complex128)(f.at(dst)) = complex(*(*float64)(f.at(re.off)), *(*float64)(f.at(im.off)))
+	}
 }
 
 func partOf(name string, dst uintptr, x argument) instruction {

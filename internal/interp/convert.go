@@ -41,7 +41,9 @@ func (c *compiler) convert(i *ssa.Convert) instruction {
 }
 
 // isWord tells whether a type is a pointer of some kind.
-func isWord(t reflect.Type) bool { return t.Kind() == reflect.Pointer || t.Kind() == reflect.UnsafePointer }
+func isWord(t reflect.Type) bool {
+	return t.Kind() == reflect.Pointer || t.Kind() == reflect.UnsafePointer
+}
 
 func (c *compiler) multiConvert(i *ssa.MultiConvert) instruction {
 	panic(&buildError{text: fmt.Sprintf("conversion of %v to %v in generic code", i.X.Type(), i.Type())})

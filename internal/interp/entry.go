@@ -7,6 +7,10 @@ import (
 )
 
 // nativeFunc is a func value of type t, which compiled code can call as any other.
+//
+// It is not inlined, so that all that it makes have the same code (see closureAt).
+//
+//go:noinline
 func nativeFunc(t reflect.Type, cl *closure) reflect.Value {
 	return reflect.MakeFunc(t, func(args []reflect.Value) []reflect.Value { return cl.fn.fromCompiled(nil, cl, args) })
 }

@@ -23,9 +23,9 @@ type frame struct {
 
 // thread is a goroutine as far as interpreted code runs on it: each call from compiled into interpreted code begins one.
 type thread struct {
-	p         *Program
-	top       *frame     // the innermost frame; when a panic has been caught, still the one that panicked
-	rethrown  *panicking // a panic on its way on from a frame that had caught it
+	p        *Program
+	top      *frame     // the innermost frame; when a panic has been caught, still the one that panicked
+	rethrown *panicking // a panic on its way on from a frame that had caught it
 }
 
 func (f *frame) at(off uintptr) unsafe.Pointer { return unsafe.Add(f.regs, off) }

@@ -82,7 +82,7 @@ func (p *Program) function(fn *ssa.Function) *function {
 	if known, ok := p.functions.Load(fn); ok {
 		return known.(*function)
 	}
-	f := &function{p: p, ssa: fn, name: p.nameOf(fn), path: pathOf(fn)}
+	f := &function{p: p, ssa: fn, name: nameOf(fn), path: pathOf(fn)}
 	f.wrapper = fn.Synthetic != "" && fn.Syntax() == nil && fn.Origin() == nil
 	known, _ := p.functions.LoadOrStore(fn, f)
 	return known.(*function)

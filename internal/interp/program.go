@@ -74,7 +74,7 @@ type Program struct {
 	types         *typeTable
 	source        map[*types.Package]*ssa.Package // packages with function bodies
 	own           map[*types.Package]bool         // those among them that nothing compiled knows
-	order         []*ssa.Package // of initialisation
+	order         []*ssa.Package                  // of initialisation
 	interruptible bool
 	maxDepth      int
 
@@ -99,7 +99,7 @@ func Load(fset *token.FileSet, packages []*check.Checked, opt Options) (p *Progr
 	p = &Program{
 		opt: opt, fset: fset, source: map[*types.Package]*ssa.Package{}, own: map[*types.Package]bool{},
 		interruptible: opt.Interruptible,
-		maxDepth: opt.MaxDepth, halt: make(chan struct{}), loading: true,
+		maxDepth:      opt.MaxDepth, halt: make(chan struct{}), loading: true,
 	}
 	if p.maxDepth == 0 {
 		p.maxDepth = DefaultMaxDepth
@@ -369,19 +369,12 @@ func nobodyRecovers() bool {
 			break
 		}
 	}
-	for _, starter := range []string{"time.goFunc", "sync.(*WaitGroup).Go.", "context.", "reflect.makeFuncStub", "reflect.callReflect"} {
+	// The runtime leaves reflect's part of a callback out, so the outermost function may be the callback's own.
+	const own = "github.com/concurrent-modular-agent/coma/internal/interp."
+	for _, starter := range []string{own + "nativeFunc", own + "(*Program).methodStub", "time.goFunc", "sync.(*WaitGroup).Go.", "context.", "reflect."} {
 		if strings.HasPrefix(outermost, starter) {
 			return true
 		}
 	}
 	return false
-}
-
-// nameOf is a function's name as a stack trace shows it.
-func (p *Program) nameOf(fn *ssa.Function) string {
-	name := fn.RelString(nil)
-	if fn.Pkg == nil {
-		return name
-	}
-	return strings.ReplaceAll(name, fn.Pkg.Pkg.Path()+".", fn.Pkg.Pkg.Name()+".")
 }

@@ -1,8 +1,12 @@
 package interp
 
 import (
+	"go/ast"
 	"go/token"
+	"go/types"
 	"strings"
+
+	"golang.org/x/tools/go/ssa"
 )
 
 // Frame is one interpreted function on a stack.
@@ -41,11 +45,90 @@ func (f *frame) position() token.Position {
 	if !pos.IsValid() {
 		pos = f.fn.ssa.Pos()
 	}
-	return f.fn.p.fset.PositionFor(pos, false)
+	return f.fn.p.fset.PositionFor(startOf(f.fn.ssa.Syntax(), pos), false)
+}
+
+// startOf is where the expression or statement begins that SSA knows by a place within it: a call by its parenthesis.
+func startOf(syntax ast.Node, pos token.Pos) token.Pos {
+	if syntax == nil || syntax.Pos() > pos || pos >= syntax.End() {
+		return pos
+	}
+	start := pos
+	ast.Inspect(syntax, func(n ast.Node) bool {
+		if n == nil || n.Pos() > pos || pos >= n.End() {
+			return false
+		}
+		within := token.NoPos
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			within = n.Lparen
+		case *ast.IndexExpr:
+			within = n.Lbrack
+		case *ast.SliceExpr:
+			within = n.Lbrack
+		case *ast.TypeAssertExpr:
+			within = n.Lparen
+		case *ast.SelectorExpr:
+			within = n.Sel.Pos()
+		case *ast.BinaryExpr:
+			within = n.OpPos
+		case *ast.SendStmt:
+			within = n.Arrow
+		case *ast.AssignStmt:
+			within = n.TokPos
+		}
+		if within == pos {
+			start = n.Pos()
+		}
+		return true
+	})
+	return start
 }
 
 // hidden tells whether a function is not the author's: a wrapper that SSA adds, or a part of the standard library that is
 // interpreted.
 func (fn *function) hidden() bool {
 	return fn.wrapper || !fn.ssa.Pos().IsValid() || strings.HasPrefix(fn.path, "coma.std/")
+}
+
+// nameOf is a function's name as Go's own traces write it: chat.Run, chat.(*bot).answer, chat.Run.func1.
+func nameOf(fn *ssa.Function) string {
+	if parent := fn.Parent(); parent != nil {
+		number := fn.Name()[strings.LastIndexByte(fn.Name(), '$')+1:]
+		if parent.Parent() == nil {
+			number = "func" + number
+		}
+		return nameOf(parent) + "." + number
+	}
+	name := fn.Name()
+	generic := ""
+	if i := strings.IndexByte(name, '['); i > 0 {
+		name, generic = name[:i], "[...]"
+	}
+	pkg := ""
+	if obj := fn.Object(); obj != nil && obj.Pkg() != nil {
+		pkg = obj.Pkg().Name() + "."
+	} else if fn.Pkg != nil {
+		pkg = fn.Pkg.Pkg.Name() + "."
+	}
+	recv := fn.Signature.Recv()
+	if recv == nil {
+		return pkg + name + generic
+	}
+	t := types.Unalias(recv.Type())
+	pointer, _ := t.(*types.Pointer)
+	if pointer != nil {
+		t = types.Unalias(pointer.Elem())
+	}
+	owner := "?"
+	if named, ok := t.(*types.Named); ok {
+		owner = named.Obj().Name()
+		if named.TypeArgs().Len() > 0 {
+			owner += "[...]"
+		}
+	}
+	if pointer != nil {
+		owner = "(*" + owner + ")"
+	}
+	return pkg + owner + "." + name
 }

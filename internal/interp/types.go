@@ -21,12 +21,12 @@ type typeTable struct {
 	p *Program
 
 	mu      sync.Mutex
-	known   typeutil.Map                  // types.Type to reflect.Type
-	learned map[*types.Package]bool       // packages whose unexported types have been looked for
-	pending []func()                      // what is to be done once the types under construction have their layout
-	busy    bool                          // pending is being worked off, further out
+	known   typeutil.Map            // types.Type to reflect.Type
+	learned map[*types.Package]bool // packages whose unexported types have been looked for
+	pending []func()                // what is to be done once the types under construction have their layout
+	busy    bool                    // pending is being worked off, further out
 	built   []builtType
-	source  sync.Map                      // unsafe.Pointer (rtype) to types.Type, of types whose methods are interpreted
+	source  sync.Map // unsafe.Pointer (rtype) to types.Type, of types whose methods are interpreted
 }
 
 // of is the runtime type of t. It panics with a *buildError where there is none.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma"
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/modproc"
 )
 
 // runner is what a generation inside the host's process runs: a Program or a compiled function.
@@ -119,7 +120,7 @@ func (g *goroutines) live(ctx context.Context) Exit {
 	g.mu.Lock()
 	asked, killed := g.asked, g.killed
 	g.mu.Unlock()
-	outcome, failure := judge(err, asked)
+	outcome, failure := modproc.Judge(err, asked)
 	if errors.Is(err, errStopped) {
 		outcome, failure = api.Stopped, &Failure{Cause: fmt.Sprintf("did not stop within %v: interrupted", killed)}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma"
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/modproc"
 )
 
 // TestOrphans ends modules that have started processes of their own.
@@ -41,7 +42,7 @@ func TestOrphans(t *testing.T) {
 			if !exit.Asked && test.name != "when it panics" && exit.Err != nil {
 				t.Error(exit.Err)
 			}
-			marker := instanceVariable + "=" + i.(*process).marker
+			marker := modproc.InstanceVariable + "=" + i.(*process).marker
 			waitGone(t, marker)
 		})
 	}

@@ -4,29 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"reflect"
-	"regexp"
 	"runtime"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/traefik/yaegi/interp"
-
 	"github.com/concurrent-modular-agent/coma"
+	"github.com/concurrent-modular-agent/coma/internal/interp"
+	"github.com/concurrent-modular-agent/coma/internal/modproc"
 )
 
-// Program is loaded code: one interpreter that holds one generation of a module.
+// Program is loaded code: one generation of an interpreted module.
 type Program struct {
 	code   *code
+	interp *interp.Program
 	run    coma.RunFunc
-	traces *traces
-
-	interrupt context.CancelFunc // ends interpreted code, wherever it is
-	evaluated chan struct{}      // closed when the evaluation that holds the interpreter has returned
 
 	mu      sync.Mutex
 	ended   chan struct{} // closed by the first halt
@@ -48,99 +40,113 @@ func Load(ctx context.Context, src Source, out Output) (*Program, error) {
 
 // load is Load with variables for the module's environment.
 func load(ctx context.Context, src Source, variables map[string]string, out Output) (*Program, error) {
-	c, err := read(src)
+	c, err := readSource(src)
 	if err != nil {
 		return nil, err
 	}
 	p := newProgram(c)
-	if p.stdout, err = newStream("stdout", out, usesFiles(c)); err != nil {
+	if err := p.openStreams(out); err != nil {
 		return nil, fmt.Errorf("load module %s: %w", src.Name, err)
-	}
-	if p.stderr, err = newStream("stderr", out, usesFiles(c)); err != nil {
-		p.stdout.close()
-		return nil, fmt.Errorf("load module %s: %w", src.Name, err)
-	}
-	if usesFiles(c) {
-		if p.stdin, err = os.Open(os.DevNull); err != nil {
-			p.stdout.close()
-			p.stderr.close()
-			return nil, fmt.Errorf("load module %s: %w", src.Name, err)
-		}
-	}
-	p.traces.uncaught = func(frames []Frame) {
-		p.leave(&Failure{Cause: "panic in a goroutine", Frames: frames})
 	}
 	around := &surroundings{exit: p.exit, stdout: p.stdout, stderr: p.stderr, stdin: p.stdin, env: newEnvironment(variables)}
-	if err := p.load(ctx, around, p.stderr); err != nil {
+	err = p.load(ctx, interp.Options{
+		Symbol: around.symbol, Method: around.method, Traced: around.traced(),
+		Stderr: p.stderr, Interruptible: true,
+		Uncaught: func(value any, frames []interp.Frame) {
+			p.leave(failure(value, frames, src.ProjectDir))
+		},
+	})
+	if err != nil {
 		p.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
-func newProgram(c *code) *Program {
-	return &Program{
-		code:      c,
-		traces:    newTraces(c),
-		evaluated: make(chan struct{}),
-		ended:     make(chan struct{}),
-		interrupt: func() {},
+func newProgram(c *code) *Program { return &Program{code: c, ended: make(chan struct{})} }
+
+// openStreams makes the module's own standard output, error and input, in a process that it shares.
+func (p *Program) openStreams(out Output) (err error) {
+	files := p.code.usesFiles()
+	if p.stdout, err = newStream("stdout", out, files); err != nil {
+		return err
+	}
+	if p.stderr, err = newStream("stderr", out, files); err != nil {
+		p.closeStreams()
+		return err
+	}
+	if files {
+		if p.stdin, err = os.Open(os.DevNull); err != nil {
+			p.closeStreams()
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Program) closeStreams() {
+	if p.stdout != nil {
+		p.stdout.close()
+	}
+	if p.stderr != nil {
+		p.stderr.close()
+	}
+	if p.stdin != nil {
+		_ = p.stdin.Close() // nothing can be lost, and the module may have closed it
 	}
 }
 
-// load evaluates a package that imports the module and then calls control.Hold, which does not return before the program
-// ends. So the evaluation is in flight for as long as the program lives, and cancelling it is yaegi's way to end
-// everything that runs on an interpreter, what init functions started too.
-func (p *Program) load(ctx context.Context, around *surroundings, builtin io.Writer) error {
-	hold, interrupt := context.WithCancel(context.Background())
-	p.interrupt = interrupt
-
-	held := make(chan any, 1)
-	in := interp.New(interp.Options{
-		SourcecodeFilesystem: p.code.tree(),
-		Stdin:                strings.NewReader(""),
-		Stdout:               builtin, // of the builtins print and println
-		Stderr:               p.traces,
-		Unrestricted:         true,
-	})
-	use := exports(p.code.imports, around)
-	use[controlPath+"/control"] = map[string]reflect.Value{
-		"Hold": reflect.ValueOf(func(run any) { held <- run; <-hold.Done() }),
-	}
-	if err := in.Use(use); err != nil {
+// load makes the code ready and runs its initialisation.
+func (p *Program) load(ctx context.Context, opt interp.Options) error {
+	in, err := interp.Load(p.code.fset, p.code.checked, opt)
+	if err != nil {
+		var at *interp.LoadError
+		if errors.As(err, &at) {
+			problem := p.code.problemAt(at.Pos, at.Message)
+			problem.Refusal = "evaluator"
+			return &LoadError{Problems: []Problem{problem}}
+		}
 		return fmt.Errorf("load module %s: %w", p.code.src.Name, err)
 	}
-	for _, source := range genericSources(p.code.imports) {
-		if _, err := in.Compile(source); err != nil {
-			return fmt.Errorf("load module %s: prepare generic packages: %w", p.code.src.Name, err)
-		}
-	}
+	p.interp = in
+	p.run = in.Lookup(p.code.path, "Run").Interface().(func(context.Context, *coma.Agent) error) // the checker has seen to its type
 
-	failed := make(chan error, 1)
-	go func() {
-		defer close(p.evaluated)
-		_, err := in.EvalWithContext(hold, fmt.Sprintf("import %q", startPath))
-		failed <- err
-	}()
+	initialised := make(chan error, 1)
+	go p.initialise(initialised)
 	select {
-	case run := <-held:
-		var ok bool
-		if p.run, ok = run.(coma.RunFunc); !ok {
-			return p.code.wrongRun()
-		}
-		return nil
-	case err := <-failed:
+	case err := <-initialised:
 		select {
 		case <-p.ended: // by os.Exit: that it failed is a consequence
 			return p.endedEarly()
 		default:
-			return p.code.refusal(err, p.traces)
+			return err
 		}
 	case <-p.ended:
 		return p.endedEarly()
 	case <-ctx.Done():
+		p.halt(errStopped)
 		return fmt.Errorf("load module %s: its variables and init functions did not finish: %w", p.code.src.Name, ctx.Err())
 	}
+}
+
+func (p *Program) initialise(done chan<- error) {
+	returned := false
+	defer func() {
+		var err error
+		if value := recover(); value != nil {
+			problem := Problem{File: p.code.shownDir()}
+			if frames := p.interp.Frames(value); len(frames) > 0 {
+				problem = p.code.problemIn(frames[0].Position, "")
+			}
+			problem.Message = "while the package initialises: " + panicText(value)
+			err = &LoadError{Problems: []Problem{problem}}
+		} else if !returned {
+			err = &LoadError{Problems: []Problem{{File: p.code.shownDir(), Message: "an init function ended its goroutine"}}}
+		}
+		done <- err
+	}()
+	p.interp.Init()
+	returned = true
 }
 
 // endedEarly is the error for code that calls os.Exit, or panics in a goroutine, before it is loaded.
@@ -152,7 +158,7 @@ func (p *Program) endedEarly() error {
 	return &LoadError{Problems: []Problem{{File: p.code.shownDir(), Message: "ended while it was loading: " + why}}}
 }
 
-// haltGrace is how long Run waits for code that was interrupted. What yaegi cannot interrupt (a sleep, a lock, a long call
+// haltGrace is how long Run waits for code that was interrupted. What cannot be interrupted (a sleep, a lock, a long call
 // into the host) goes on after that, until it returns by itself.
 const haltGrace = 500 * time.Millisecond
 
@@ -182,13 +188,11 @@ func (p *Program) Run(ctx context.Context, agent *coma.Agent) error {
 }
 
 func (p *Program) call(ctx context.Context, agent *coma.Agent, result chan<- error) {
-	id := p.traces.mine()
-	defer p.traces.forget(id)
 	var err error
 	returned := false
 	defer func() {
 		if value := recover(); value != nil {
-			err = p.panicked(value, p.traces.frames(id))
+			err = failure(value, p.interp.Frames(value), p.code.src.ProjectDir)
 		} else if !returned {
 			err = &Failure{Cause: "runtime.Goexit ended Run"} // or os.Exit did: it has said why
 		}
@@ -198,40 +202,25 @@ func (p *Program) call(ctx context.Context, agent *coma.Agent, result chan<- err
 	returned = true
 }
 
-// panicked is the failure for a panic that interpreted code let through.
-func (p *Program) panicked(value any, frames []Frame) *Failure {
-	text := panicText(value)
-	// The interpreter's own complaints begin with the very place.
-	if at, message, ok := p.code.position(strings.TrimPrefix(text, "panic: ")); ok {
-		text = "panic: " + message
-		if len(frames) > 0 && frames[0].File == at.File {
-			at.Function = frames[0].Function
-			frames[0] = at
-		} else {
-			frames = append([]Frame{at}, frames...)
-		}
-	}
-	return &Failure{Cause: text, Frames: frames}
-}
+// Loaded is what the host is to know of the program.
+func (p *Program) Loaded() modproc.Loaded { return modproc.Loaded{Spawns: p.code.spawns()} }
 
-// Stop ends interpreted code that ignores its context, as far as yaegi can: loops, channel operations and goroutines end
-// within a millisecond, without running their deferred functions; sleeps, locks and calls into the host go on until they
-// return.
+// Stop ends interpreted code that ignores its context: loops, calls and channel operations end within a millisecond,
+// without running their deferred functions; sleeps, locks and calls into the host go on until they return.
 func (p *Program) Stop() { p.halt(errStopped) }
 
 // exit is os.Exit and log.Fatal for a program that shares its process.
-func (p *Program) exit(code int, by string) {
+func (p *Program) exit(code int, by string, frames []interp.Frame) {
 	if code == 0 {
 		p.leave(nil)
 	}
-	p.leave(exitFailure(code, by, p.code.calls(by)))
+	p.leave(exitFailure(code, by, shownFrames(frames)))
 }
 
-// leave ends the program from one of its own goroutines, and that goroutine with it. Once yaegi has seen the interruption,
-// deferred functions of the module do not run; that is as it is with os.Exit.
+// leave ends the program from one of its own goroutines, and that goroutine with it. Deferred functions of the module do
+// not run; that is as it is with os.Exit.
 func (p *Program) leave(why error) {
 	p.halt(why)
-	<-p.evaluated
 	runtime.Goexit()
 }
 
@@ -244,7 +233,9 @@ func (p *Program) halt(why error) {
 	default:
 		p.verdict = why
 		close(p.ended)
-		p.interrupt()
+		if p.interp != nil {
+			p.interp.Halt()
+		}
 	}
 }
 
@@ -257,84 +248,40 @@ func (p *Program) reason() error {
 // Close ends what is left of the program: goroutines that outlived Run, and its standard output.
 func (p *Program) Close() {
 	p.halt(errStopped)
-	<-p.evaluated
-	if p.stdout != nil {
-		p.stdout.close()
+	if p.interp != nil {
+		p.interp.Close()
 	}
-	if p.stderr != nil {
-		p.stderr.close()
-	}
-	if p.stdin != nil {
-		_ = p.stdin.Close() // nothing can be lost, and the module may have closed it
-	}
+	p.closeStreams()
 }
 
-// refusal is the *LoadError for what the interpreter says.
-func (c *code) refusal(err error, traces *traces) error {
-	if err == nil {
-		err = errors.New("an init function ended its goroutine")
-	}
-	var crash interp.Panic
-	if errors.As(err, &crash) {
-		return &LoadError{Problems: []Problem{c.loadPanic(crash, traces)}}
-	}
-	at, message, ok := c.position(err.Error())
-	if !ok {
-		// It stumbles over a generic function of the standard library, which it interprets too, or over itself.
-		text := err.Error()
-		text = strings.TrimLeft(text[strings.LastIndex(text, " error: ")+1:], "0123456789: ")
-		text = strings.TrimLeft(strings.TrimPrefix(text, "error: "), "0123456789: ")
-		return &LoadError{Problems: []Problem{{File: c.shownDir(), Message: cannotLoad + oneLine(text)}}}
-	}
-	if strings.HasPrefix(message, "CFG post-order panic") {
-		message = "the interpreter cannot compile what stands here, though Go may"
-	}
-	return &LoadError{Problems: []Problem{c.problemAt(at, message)}}
-}
+// Interpreter is the engine of a module's process that interprets.
+type Interpreter struct{}
 
-// cannotLoad begins what is said where the interpreter stumbles and does not say over what.
-const cannotLoad = "the interpreter cannot load this code, though Go may (docs/modules.md lists what to stay clear of, such as range over an integer): "
-
-// loadPanic tells a panic of the module's init functions and variables from one of the interpreter's compiler.
-func (c *code) loadPanic(crash interp.Panic, traces *traces) Problem {
-	text := panicText(crash.Value)
-	if at, message, ok := c.position(strings.TrimPrefix(text, "panic: ")); ok {
-		return c.problemAt(at, message)
+// Load reads and interprets the module that the process is to be.
+func (Interpreter) Load(ctx context.Context, process *modproc.Process) (modproc.Program, error) {
+	c, err := readSource(process.Assignment().Source)
+	if err != nil {
+		return nil, err
 	}
-	for _, frame := range traces.last() {
-		return c.problemAt(frame, "while the package initialises: "+text)
-	}
-	return Problem{File: c.shownDir(), Message: cannotLoad + strings.TrimPrefix(text, "panic: ")}
-}
-
-func (c *code) problemAt(at Frame, message string) Problem {
-	p := Problem{File: at.File, Line: at.Line, Column: at.Column, Message: clipped(oneLine(message), maxCause)}
-	for _, f := range c.files {
-		if f.shown == at.File {
-			p.SourceLine = sourceLine(f.data, at.Line)
+	p := newProgram(c)
+	around := &surroundings{exit: func(code int, by string, frames []interp.Frame) {
+		if code == 0 {
+			process.Exit(0, nil)
 		}
+		process.Exit(code, exitFailure(code, by, shownFrames(frames)))
+	}}
+	err = p.load(ctx, interp.Options{
+		Symbol: around.symbol, Method: around.method, Traced: around.traced(),
+		Uncaught: func(value any, frames []interp.Frame) {
+			process.Exit(2, failure(value, frames, c.src.ProjectDir))
+		},
+	})
+	if err != nil {
+		return nil, err
 	}
-	return p
+	return p, nil
 }
 
-func (c *code) shownDir() string { return shownFile(c.src.Dir, c.src.ProjectDir) }
-
-var lineColumn = regexp.MustCompile(`^:(\d+):(\d+): (?s:(.*))$`)
-
-// position finds the last place that text names in the interpreter's way (src/path/file.go:line:column: message), which
-// is the innermost of nested imports.
-func (c *code) position(text string) (at Frame, message string, ok bool) {
-	last := -1
-	for name, f := range c.files {
-		i := strings.LastIndex(text, name+":")
-		if i <= last {
-			continue
-		}
-		if m := lineColumn.FindStringSubmatch(text[i+len(name):]); m != nil {
-			line, _ := strconv.Atoi(m[1])   // digits, and few: it is a position
-			column, _ := strconv.Atoi(m[2]) // likewise
-			last, at, message, ok = i, Frame{File: f.shown, Line: line, Column: column}, m[3], true
-		}
-	}
-	return at, message, ok
-}
+// ChildMain is the whole life of an interpreted module's process; the host has started it (see StartProcess). It returns
+// the exit code.
+func ChildMain(connect modproc.Connect) int { return modproc.Main(Interpreter{}, connect) }

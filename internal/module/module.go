@@ -3,27 +3,27 @@
 // Read it in this order:
 //
 //   - module.go: what a module is (Source), what one running generation is (Spec, Instance, Exit)
-//   - source.go, load.go, symbols.go: from files to a Program, by the yaegi interpreter
-//   - failure.go, trace.go, locate.go: why a generation died, told in the module's own files and lines
-//   - process.go, orders.go, crash.go: a generation as an OS process, seen from the host
-//   - child.go, memory.go: the same, seen from inside that process
-//   - goroutines.go, stream.go, environment.go: a generation as goroutines of the host (isolation: none)
+//   - source.go, load.go: from files to a Program, by packages check and interp
+//   - surroundings.go, stream.go, environment.go: what a module sees in place of the process that it shares
+//   - process.go: a generation as an OS process, seen from the host; package modproc is its inside
+//   - goroutines.go: a generation as goroutines of the host (isolation: none)
+//   - failure.go: why a generation died
 //
 // A generation is loaded first and then waits: the host starts the new one when the old one has ended. It ends by Run
 // returning, by failing, or by Stop. Whichever way, Done is closed once nothing of it is left, and Exit says how it went.
 //
 // # What a process contains
 //
-// Anything that interpreted code can do ends the module's process and nothing else: panics in any goroutine, endless
+// Anything that a module's code can do ends the module's process and nothing else: panics in any goroutine, endless
 // loops, stack overflow, os.Exit, more memory than allowed, child processes that it leaves behind. When the host dies,
 // its end of a pipe closes and the module's process group kills itself.
 //
 // # What goroutines contain
 //
 // With isolation: none a module shares the host's process. Panics in Run and in goroutines that interpreted code
-// started, os.Exit, log.Fatal and endless interpreted loops end that module alone. Stack overflow, running out of memory,
-// concurrent map writes end the host. Compiled functions (StartFunc) cannot be stopped against their will, and a panic
-// in a goroutine of theirs ends the host.
+// started, os.Exit, log.Fatal, endless recursion and endless interpreted loops end that module alone. Running out of
+// memory and concurrent map writes end the host. Compiled functions (StartFunc) cannot be stopped against their will, and
+// a panic in a goroutine of theirs ends the host.
 package module
 
 import (
@@ -31,21 +31,17 @@ import (
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/modproc"
 )
 
-// Source is a module's code as it lies on disk.
-type Source struct {
-	Name       string   `json:"name"`        // module name
-	Dir        string   `json:"dir"`         // the module's folder, absolute; of a single file: the project folder
-	GoFiles    []string `json:"go_files"`    // absolute; this package's files
-	ProjectDir string   `json:"project_dir"` // absolute
-	ModulePath string   `json:"module_path"` // import path of ProjectDir: shared packages are ModulePath + "/sub/folder"
-
-	// Text is the content of the files, and of those of the project's packages that they import, by their absolute
-	// names: a generation that is to be started again must not depend on what has become of the files. nil: it is read
-	// from disk.
-	Text map[string]string `json:"text,omitempty"`
-}
+// What host and module process know by the same names.
+type (
+	Source    = modproc.Source
+	LoadError = modproc.LoadError
+	Problem   = modproc.Problem
+	Failure   = modproc.Failure
+	Frame     = modproc.Frame
+)
 
 // Spec says which generation of which module to start, and within which limits.
 type Spec struct {
@@ -58,8 +54,10 @@ type Spec struct {
 
 	API, Broker, Token string // become COMA_API, COMA_BROKER, COMA_TOKEN
 
-	// Executable is the command that runs ChildMain. Empty: this program with the argument "module".
+	// Executable is the command that is the module's process. Empty: this program with the argument "module", which runs
+	// ChildMain.
 	Executable []string
+	Compiled   bool // Executable is the module itself, compiled: its stack traces are the module's own
 }
 
 // DefaultMemoryLimit is what a module's process may use where Spec does not say.

@@ -4,6 +4,7 @@ package module
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/modproc"
 )
 
 // process is an Instance in an OS process of its own.
@@ -32,7 +34,7 @@ type process struct {
 	reports *os.File   // their closing is our sign that the child is gone
 	outputs []*os.File // our ends of standard output, standard error, runtime's last words
 	copies  sync.WaitGroup
-	words   lastWords
+	words   *modproc.Words
 
 	first chan error // the answer to loading: nil, *LoadError or *Failure
 	done  chan struct{}
@@ -53,12 +55,13 @@ func StartProcess(ctx context.Context, spec Spec, out Output) (Instance, error) 
 	p := &process{
 		spec: spec, out: out, marker: rand.Text(), killed: -1,
 		first: make(chan error, 1), done: make(chan struct{}),
+		words: modproc.NewWords(func(text string) { out.Line("stderr", text) }),
 	}
 	if err := p.spawn(); err != nil {
 		return nil, fmt.Errorf("start process of module %s: %w", spec.Name, err)
 	}
 	go p.watch()
-	err := (&lineWriter{w: p.orders, limit: maxOrder}).write(order{Module: &assignment{
+	err := modproc.NewLineWriter(p.orders, modproc.MaxOrder).Write(modproc.Order{Module: &modproc.Assignment{
 		Source: spec.Source, Identity: spec.identity(), MemoryLimit: spec.memoryLimit(),
 	}})
 	if err != nil && !errors.Is(err, syscall.EPIPE) { // a broken pipe: it died at once, and watch says why
@@ -133,18 +136,15 @@ func (p *process) spawn() (err error) {
 	for key, value := range p.spec.variables() {
 		p.cmd.Env = append(p.cmd.Env, key+"="+value)
 	}
-	p.cmd.Env = append(p.cmd.Env, instanceVariable+"="+p.marker)
+	p.cmd.Env = append(p.cmd.Env, modproc.InstanceVariable+"="+p.marker)
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
 	p.copies.Go(func() { copyLines("stdout", ours[0], p.out) })
 	p.copies.Go(func() { copyLines("stderr", ours[4], p.out) })
-	p.copies.Go(func() { p.words.keep(ours[1]) })
+	p.copies.Go(func() { p.words.Keep(ours[1]) })
 	return nil
 }
-
-// instanceVariable marks every process of an instance, also those that leave its process group.
-const instanceVariable = "COMA_INSTANCE"
 
 // closeAll closes files that nothing is written to, or that the other side has closed: there is nothing to lose.
 func closeAll(files []*os.File) {
@@ -171,7 +171,7 @@ func (p *process) Start() error {
 		return fmt.Errorf("start module %s: it was started before, or has ended", p.spec.Name)
 	}
 	p.started = true
-	if err := (&lineWriter{w: p.orders, limit: maxOrder}).write(order{Start: true}); err != nil {
+	if err := modproc.NewLineWriter(p.orders, modproc.MaxOrder).Write(modproc.Order{Start: true}); err != nil {
 		return fmt.Errorf("start module %s: %w", p.spec.Name, err)
 	}
 	return nil
@@ -232,7 +232,7 @@ func (p *process) watch() {
 	p.mu.Unlock()
 
 	if said.spawns || !said.answered {
-		killMarked(instanceVariable + "=" + p.marker)
+		killMarked(modproc.InstanceVariable + "=" + p.marker)
 	}
 	deadline := time.Now().Add(drainTime)
 	for _, f := range p.outputs {
@@ -272,18 +272,17 @@ func (p *process) watch() {
 type story struct {
 	answered bool // whether it loads
 	spawns   bool
+	source   string // where the project was when it was compiled; "" if that is where it is
 	failure  *Failure
-	traces   map[int64][]Frame // the last panic of each goroutine, at most maxTraced
-	last     int64             // the goroutine of the last trace
 }
 
 // follow reads reports until there are no more.
 func (p *process) follow() story {
-	said := story{traces: map[int64][]Frame{}}
+	var said story
 	r := bufio.NewReader(p.reports)
 	for {
-		var line report
-		if err := readLine(r, maxReport, &line); err != nil {
+		var line modproc.Report
+		if err := modproc.ReadLine(r, modproc.MaxReport, &line); err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 				said.failure = &Failure{Cause: "killed: its process wrote to descriptor 4, which is coma's: " + err.Error()}
 			}
@@ -292,30 +291,15 @@ func (p *process) follow() story {
 		switch {
 		case line.Failure != nil:
 			said.failure = line.Failure
-		case line.Trace != nil:
-			said.trace(line.Trace)
 		case said.answered: // the answer is given once
 		case line.Loaded != nil:
-			said.answered, said.spawns = true, line.Loaded.Spawns
+			said.answered, said.spawns, said.source = true, line.Loaded.Spawns, line.Loaded.SourceDir
 			p.first <- nil
 		case line.Refused != nil:
 			said.answered, said.spawns = true, true
 			p.first <- &LoadError{Problems: line.Refused}
 		}
 	}
-}
-
-func (s *story) trace(t *passed) {
-	if t.First {
-		if len(s.traces) >= maxTraced {
-			clear(s.traces)
-		}
-		s.traces[t.Goroutine] = nil
-	}
-	if frames := s.traces[t.Goroutine]; len(frames) < maxFrames {
-		s.traces[t.Goroutine] = append(frames, t.Frame)
-	}
-	s.last = t.Goroutine
 }
 
 // failure says why the process ended: by the surest witness first. It is nil where it ended well, or by our signal.
@@ -329,14 +313,17 @@ func (p *process) failure(said story, err error, killed time.Duration) *Failure 
 		}
 		return &Failure{Cause: fmt.Sprintf("did not stop within %v: killed", killed)}
 	}
-	died := readCrash(p.words.text())
+	died := modproc.ReadCrash(p.words.Text(), cmp.Or(said.source, p.spec.ProjectDir))
 	switch {
 	case err == nil:
 		return nil
-	case died.memory:
-		return memoryFailure(p.spec.memoryLimit())
-	case died.cause != "":
-		return &Failure{Cause: died.cause, Frames: said.traces[died.goroutine]}
+	case died.Memory:
+		return modproc.MemoryFailure(p.spec.memoryLimit())
+	case died.Cause != "":
+		if !p.spec.Compiled {
+			died.Frames = nil // those of the interpreter
+		}
+		return &Failure{Cause: died.Cause, Frames: died.Frames}
 	}
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
@@ -353,8 +340,8 @@ func (p *process) failure(said story, err error, killed time.Duration) *Failure 
 		return &Failure{Cause: "killed by " + signalName(sig)}
 	}
 	failure := &Failure{Cause: fmt.Sprintf("exit status %d", exit.ExitCode())}
-	if words := p.words.text(); len(words) > 0 && !said.answered {
-		failure.Detail = []string{clipped(string(words), maxCause)} // it is not even a module's process
+	if words := p.words.Text(); len(words) > 0 && !said.answered {
+		failure.Detail = []string{modproc.Clipped(string(words), modproc.MaxCause)} // it is not even a module's process
 	}
 	return failure
 }
@@ -369,32 +356,4 @@ func signalled(err error) syscall.Signal {
 		return status.Signal()
 	}
 	return 0
-}
-
-// lastWords keeps the beginning of what the Go runtime prints when it dies, where the cause stands.
-type lastWords struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-const maxWords = 64 << 10
-
-func (w *lastWords) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.buf = append(w.buf, p[:min(len(p), maxWords-len(w.buf))]...)
-	return len(p), nil
-}
-
-// keep reads until the pipe ends or its deadline passes.
-func (w *lastWords) keep(from *os.File) {
-	if _, err := io.Copy(struct{ io.Writer }{w}, from); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		fmt.Fprintf(w, "\ncoma: read: %v", err)
-	}
-}
-
-func (w *lastWords) text() []byte {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf
 }

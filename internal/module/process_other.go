@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/modproc"
 )
 
 var errNoProcesses = errors.New("modules as processes need Unix: set isolation: none in coma.yaml")
@@ -17,7 +17,7 @@ var errNoProcesses = errors.New("modules as processes need Unix: set isolation: 
 func StartProcess(context.Context, Spec, Output) (Instance, error) { return nil, errNoProcesses }
 
 // ChildMain is not available on this system.
-func ChildMain(func(ctx context.Context, address, token string, id api.Identity) (api.Session, error)) int {
+func ChildMain(modproc.Connect) int {
 	fmt.Fprintln(os.Stderr, "coma module:", errNoProcesses)
 	return 2
 }

@@ -5,94 +5,51 @@ import (
 	"cmp"
 	"fmt"
 	"go/ast"
-	"go/build"
-	"go/parser"
-	"go/scanner"
 	"go/token"
-	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"testing/fstest"
+
+	"github.com/concurrent-modular-agent/coma/internal/check"
+	"github.com/concurrent-modular-agent/coma/internal/modproc"
+	"github.com/concurrent-modular-agent/coma/internal/stdlib"
 )
 
-// LoadError says why code does not load, with all that is known to be wrong.
-type LoadError struct {
-	Problems []Problem
-}
-
-// Error is a line for each problem.
-func (e *LoadError) Error() string {
-	lines := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		lines[i] = p.String()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Problem is one thing that is wrong with a module's source.
-type Problem struct {
-	File       string `json:"file,omitempty"`   // relative to the project, with slashes; "" if unknown
-	Line       int    `json:"line,omitempty"`   // from 1; 0 if unknown
-	Column     int    `json:"column,omitempty"` // in bytes from 1; 0 if unknown
-	Message    string `json:"message"`
-	SourceLine string `json:"source_line,omitempty"` // the line's text
-}
-
-func (p Problem) String() string {
-	if p.File == "" {
-		return p.Message
-	}
-	return token.Position{Filename: p.File, Line: p.Line, Column: p.Column}.String() + ": " + p.Message
-}
-
-// Where the interpreter sees things: the module's own package has an import path of its own making, because folder
-// names may hold what import paths may not, and a single file shares its folder with others. Shared packages and packages
-// below the module's folder keep the paths that they are imported by.
-const (
-	sourceRoot  = "src"
-	modulePath  = "coma.module/main"  // the module's own package
-	startPath   = "coma.module/start" // imports it and hands its Run to the host
-	controlPath = "coma.module/control"
-	comaPath    = "github.com/concurrent-modular-agent/coma"
-)
-
-// code is all source of one generation, read once: what is parsed, shown and interpreted is the same text, whatever
-// editors do to the files meanwhile. Files are keyed as the interpreter names them (src/<import path>/<file>).
+// code is all source of one generation, read once and checked: what is parsed, shown and run is the same text, whatever
+// editors do to the files meanwhile.
 type code struct {
 	src      Source
+	path     string // import path of the module's own package
 	fset     *token.FileSet
-	packages map[string]string // import path to package name, of the project's packages
-	files    map[string]*file
+	texts    map[string][]byte // by the name that is shown
+	packages []check.Package
+	read     map[string]bool // import paths of the project's packages that are being read, or have been
 	imports  map[string]bool // packages of the host that are imported somewhere
-	open     map[string]bool // packages whose imports are being read
 	problems []Problem
+	missing  map[token.Pos]bool // imports whose problem has been told
+
+	checked []*check.Checked // dependencies first, the module's own last
 }
 
-type file struct {
-	shown string // relative to the project, with slashes
-	data  []byte
-	ast   *ast.File
-}
-
-// read reads and parses the module's package and, through imports, all packages of the project that it uses.
-func read(src Source) (*code, error) {
+// readSource reads, parses and checks the module's package and, through imports, all packages of the project that it
+// uses. The error is a *LoadError with all that is wrong.
+func readSource(src Source) (*code, error) {
 	c := &code{
-		src:      src,
-		fset:     token.NewFileSet(),
-		packages: map[string]string{},
-		files:    map[string]*file{},
-		imports:  map[string]bool{},
-		open:     map[string]bool{},
+		src:     src,
+		path:    ownPath(src),
+		fset:    token.NewFileSet(),
+		texts:   map[string][]byte{},
+		read:    map[string]bool{},
+		imports: map[string]bool{},
+		missing: map[token.Pos]bool{},
 	}
-	c.readPackage(modulePath, src.GoFiles, "")
-	if len(c.problems) == 0 {
-		c.checkRun()
+	c.readPackage(c.path, src.GoFiles, "")
+	if len(c.problems) == len(c.missing) { // all else would only follow from what is wrong already
+		c.check()
 	}
 	if len(c.problems) > 0 {
 		slices.SortStableFunc(c.problems, func(a, b Problem) int {
@@ -103,36 +60,44 @@ func read(src Source) (*code, error) {
 	return c, nil
 }
 
+// ownPath is the import path of the module's package: what compiled code would have, as far as there is one. A single
+// file shares its folder with others, so its package is named after the module.
+func ownPath(src Source) string {
+	if folder, err := filepath.Rel(src.ProjectDir, src.Dir); err == nil && filepath.IsLocal(folder) && folder != "." {
+		return path.Join(src.ModulePath, filepath.ToSlash(folder))
+	}
+	return path.Join(src.ModulePath, src.Name)
+}
+
 // readPackage reads the files of one package, then the packages that they import.
 func (c *code) readPackage(importPath string, names []string, importedAt string) {
-	c.packages[importPath] = ""
-	c.open[importPath] = true
-	defer delete(c.open, importPath)
-	var read []*file
+	c.read[importPath] = true
+	pkg := check.Package{Path: importPath, GoVersion: c.src.GoVersion}
+	wrong := len(c.problems)
 	for _, name := range names {
-		f := c.readFile(name)
-		if f == nil {
+		file := c.readFile(name)
+		if file == nil {
 			continue
 		}
-		c.files[path.Join(sourceRoot, importPath, filepath.Base(name))] = f
-		read = append(read, f)
-		pkg := f.ast.Name.Name
-		switch known := c.packages[importPath]; known {
-		case "":
-			c.packages[importPath] = pkg
-		case pkg:
-		default:
-			c.problem(f.ast.Name.Pos(), "package %s: the other files of this folder say package %s", pkg, known)
+		if pkg.Name == "" {
+			pkg.Name = file.Name.Name
+		} else if pkg.Name != file.Name.Name {
+			c.problem(file.Name.Pos(), "package %s: the other files of this folder say package %s", file.Name.Name, pkg.Name)
 		}
+		pkg.Files = append(pkg.Files, file)
 	}
-	if len(read) == 0 && len(c.problems) == 0 {
-		c.problems = append(c.problems, Problem{
-			File:    shownFile(c.src.Dir, c.src.ProjectDir),
-			Message: "no Go file to load: files named *_test.go and files with build constraints that do not hold are left out" + importedAt,
-		})
+	if len(pkg.Files) == 0 {
+		if len(c.problems) == wrong {
+			c.problems = append(c.problems, Problem{
+				File:    modproc.ShownFile(c.src.Dir, c.src.ProjectDir),
+				Message: "no Go file to load: files named *_test.go and files with build constraints that do not hold are left out" + importedAt,
+			})
+		}
+		return
 	}
-	for _, f := range read {
-		for _, spec := range f.ast.Imports {
+	c.packages = append(c.packages, pkg)
+	for _, file := range pkg.Files {
+		for _, spec := range file.Imports {
 			c.readImport(spec)
 		}
 	}
@@ -141,27 +106,21 @@ func (c *code) readPackage(importPath string, names []string, importedAt string)
 func (c *code) readImport(spec *ast.ImportSpec) {
 	target, err := strconv.Unquote(spec.Path.Value)
 	if err != nil {
-		c.problem(spec.Pos(), "import %s: %v", spec.Path.Value, err)
-		return
-	}
-	if available(target) {
-		c.imports[target] = true
-		return
-	}
-	if c.open[target] {
-		c.problem(spec.Path.Pos(), "import cycle: package %s needs this one", target)
-		return
-	}
-	if _, done := c.packages[target]; done {
-		return
+		return // the checker says so
 	}
 	folder, ok := strings.CutPrefix(target, c.src.ModulePath+"/")
-	if !ok || c.src.ModulePath == "" {
-		c.problem(spec.Path.Pos(), "package %s is not available to interpreted modules", target)
+	if _, of := slices.BinarySearch(stdlib.Packages(), target); of || !ok || c.src.ModulePath == "" {
+		c.imports[target] = true // the checker says if there is none
+		return
+	}
+	if c.read[target] {
 		return
 	}
 	dir := filepath.Join(c.src.ProjectDir, filepath.FromSlash(folder))
-	names, err := c.src.goFiles(dir)
+	names, err := goFiles(&c.src, dir)
+	if err != nil || len(names) == 0 {
+		c.missing[spec.Path.Pos()] = true
+	}
 	if err != nil {
 		c.problem(spec.Path.Pos(), "import %s: the project has no readable folder %s", target, folder)
 		return
@@ -173,8 +132,27 @@ func (c *code) readImport(spec *ast.ImportSpec) {
 	c.readPackage(target, names, ", in "+folder)
 }
 
+// check has the packages checked: as Go does, and for what the interpreter cannot run.
+func (c *code) check() {
+	checked, wrong := check.Check(c.fset, c.packages)
+	if len(wrong) == 0 {
+		own := slices.IndexFunc(checked, func(p *check.Checked) bool { return p.Path == c.path })
+		_, wrong = check.Run(checked[own])
+		wrong = append(wrong, check.Refused(c.fset, checked)...)
+		c.checked = checked
+	}
+	for _, e := range wrong {
+		if c.missing[e.Pos] {
+			continue
+		}
+		p := c.problemAt(e.Pos, e.Message)
+		p.Refusal = e.Refusal
+		c.problems = append(c.problems, p)
+	}
+}
+
 // goFiles returns the absolute names of a folder's Go files, sorted.
-func (s *Source) goFiles(dir string) ([]string, error) {
+func goFiles(s *Source, dir string) ([]string, error) {
 	var names []string
 	if s.Text != nil {
 		for name := range s.Text {
@@ -197,7 +175,7 @@ func (s *Source) goFiles(dir string) ([]string, error) {
 	return names, nil
 }
 
-func (s *Source) readFile(name string) ([]byte, error) {
+func readText(s *Source, name string) ([]byte, error) {
 	if s.Text == nil {
 		return os.ReadFile(name)
 	}
@@ -215,102 +193,52 @@ func goFile(name string) bool {
 }
 
 // readFile reads and parses one file. It is nil for a file that is left out or wrong.
-func (c *code) readFile(name string) *file {
-	shown := shownFile(name, c.src.ProjectDir)
-	data, err := c.src.readFile(name)
+func (c *code) readFile(name string) *ast.File {
+	shown := modproc.ShownFile(name, c.src.ProjectDir)
+	text, err := readText(&c.src, name)
 	if err != nil {
 		c.problems = append(c.problems, Problem{File: shown, Message: "read file: " + err.Error()})
 		return nil
 	}
-	if ok := goFile(filepath.Base(name)) && c.constraintsHold(name, data); !ok {
+	if !goFile(filepath.Base(name)) {
 		return nil
 	}
-	f := &file{shown: shown, data: data}
-	f.ast, err = parser.ParseFile(c.fset, shown, data, parser.AllErrors|parser.DeclarationErrors)
-	if err == nil {
-		return f
-	}
-	list, ok := err.(scanner.ErrorList)
-	if !ok {
-		c.problems = append(c.problems, Problem{File: shown, Message: err.Error()})
+	// A constraint that cannot be read is one of syntax, which the parser reports better.
+	if included, err := check.Included(filepath.Base(name), text); err == nil && !included {
 		return nil
 	}
-	list.RemoveMultiples() // one a line: the others follow from it
-	for _, e := range list {
-		c.problems = append(c.problems, Problem{
-			File: shown, Line: e.Pos.Line, Column: e.Pos.Column, Message: oneLine(e.Msg), SourceLine: sourceLine(data, e.Pos.Line),
-		})
+	c.texts[shown] = text
+	file, wrong := check.Parse(c.fset, shown, text)
+	for _, e := range wrong {
+		c.problems = append(c.problems, c.problemAt(e.Pos, e.Message))
 	}
-	return nil
-}
-
-// constraintsHold evaluates //go:build lines and names such as x_windows.go for the machine that this runs on.
-func (c *code) constraintsHold(name string, data []byte) bool {
-	context := build.Default
-	context.OpenFile = func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
-	ok, err := context.MatchFile(filepath.Dir(name), filepath.Base(name))
-	return ok || err != nil // an error is one of syntax: the parser reports it better
-}
-
-// checkRun looks for Run in the module's package.
-func (c *code) checkRun() {
-	if c.run() != nil {
-		return
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.files)) {
-		if path.Dir(name) == path.Join(sourceRoot, modulePath) {
-			pkg := c.files[name].ast.Name
-			c.problem(pkg.Pos(), "package %s has no function Run: want %s", pkg.Name, wantRun)
-			return
-		}
-	}
-}
-
-const wantRun = "func Run(ctx context.Context, agent *coma.Agent) error"
-
-// run is the declaration of the module's Run, nil if there is none.
-func (c *code) run() *ast.FuncDecl {
-	for name, f := range c.files {
-		if path.Dir(name) != path.Join(sourceRoot, modulePath) {
-			continue
-		}
-		for _, decl := range f.ast.Decls {
-			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "Run" {
-				return fn
-			}
-		}
-	}
-	return nil
-}
-
-// wrongRun is the error for a Run of another type.
-func (c *code) wrongRun() error {
-	run := c.run()
-	c.problem(run.Name.Pos(), "Run has another signature than it needs: want %s", wantRun)
-	return &LoadError{Problems: c.problems}
+	return file
 }
 
 // problem notes what is wrong at a position of the syntax tree.
 func (c *code) problem(pos token.Pos, format string, args ...any) {
-	p := Problem{Message: fmt.Sprintf(format, args...)}
-	if pos.IsValid() {
-		at := c.fset.PositionFor(pos, false)
-		p.File, p.Line, p.Column = at.Filename, at.Line, at.Column
-		for _, f := range c.files {
-			if f.shown == at.Filename {
-				p.SourceLine = sourceLine(f.data, at.Line)
-			}
-		}
-	}
-	c.problems = append(c.problems, p)
+	c.problems = append(c.problems, c.problemAt(pos, fmt.Sprintf(format, args...)))
 }
 
-// oneLine joins a message of several lines.
-func oneLine(message string) string { return strings.Join(strings.Fields(message), " ") }
+func (c *code) problemAt(pos token.Pos, message string) Problem {
+	return c.problemIn(c.fset.PositionFor(pos, false), message)
+}
+
+func (c *code) problemIn(at token.Position, message string) Problem {
+	return Problem{
+		File: at.Filename, Line: at.Line, Column: at.Column, Message: modproc.Clipped(message, modproc.MaxCause),
+		SourceLine: sourceLine(c.texts[at.Filename], at.Line),
+	}
+}
+
+func (c *code) shownDir() string { return modproc.ShownFile(c.src.Dir, c.src.ProjectDir) }
 
 const maxSourceLine = 500 // bytes shown of a line
 
 func sourceLine(data []byte, line int) string {
+	if line < 1 {
+		return ""
+	}
 	for range line - 1 {
 		_, rest, ok := bytes.Cut(data, []byte("\n"))
 		if !ok {
@@ -319,37 +247,25 @@ func sourceLine(data []byte, line int) string {
 		data = rest
 	}
 	data, _, _ = bytes.Cut(data, []byte("\n"))
-	return clipped(strings.TrimSuffix(string(data), "\r"), maxSourceLine)
+	return modproc.Clipped(strings.TrimSuffix(string(data), "\r"), maxSourceLine)
 }
 
-// tree is the code as the interpreter reads it.
-func (c *code) tree() fs.FS {
-	tree := fstest.MapFS{
-		path.Join(sourceRoot, startPath, "start.go"): {Data: []byte(startSource)},
+// names tells whether the source has one of these words in it.
+func (c *code) names(words ...string) bool {
+	for _, text := range c.texts {
+		for _, word := range words {
+			if bytes.Contains(text, []byte(word)) {
+				return true
+			}
+		}
 	}
-	for name, f := range c.files {
-		tree[name] = &fstest.MapFile{Data: c.text(f)}
-	}
-	return tree
+	return false
 }
 
-// startSource makes the interpreter import the module and then hold: see Load.
-const startSource = `package start
+// usesFiles tells whether the code may name os.Stdin, os.Stdout or os.Stderr, which have to be real files then.
+func (c *code) usesFiles() bool { return c.names("Stdin", "Stdout", "Stderr") }
 
-import (
-	module "` + modulePath + `"
-	control "` + controlPath + `"
-)
-
-func init() { control.Hold(module.Run) }
-`
-
-// text is a file's source for the interpreter. It would run func main of a package main while loading, so such a
-// package gets another name; compiled, it keeps its own.
-func (c *code) text(f *file) []byte {
-	if f.ast.Name.Name != "main" {
-		return f.data
-	}
-	at := c.fset.PositionFor(f.ast.Name.Pos(), false).Offset
-	return slices.Concat(f.data[:at], []byte("main_"), f.data[at+len("main"):])
+// spawns tells whether the code could start processes, with os/exec, syscall or os.StartProcess.
+func (c *code) spawns() bool {
+	return c.imports["os/exec"] || c.imports["syscall"] || c.names("StartProcess")
 }

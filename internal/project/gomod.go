@@ -3,6 +3,7 @@ package project
 import (
 	"errors"
 	"fmt"
+	"go/version"
 	"io"
 	"io/fs"
 	"os"
@@ -40,25 +41,27 @@ func readSettings(root, name string) ([]byte, error) {
 
 // loadModulePath returns the import path of the project's folder: as in Go, that of the nearest go.mod at or above it and
 // the way down from there, or the folder's name where there is no go.mod at all.
-func loadModulePath(root string) (string, error) {
+//
+// version is the language version that go.mod asks for, as "go1.21"; "" where it does not say.
+func loadModulePath(root string) (importPath, version string, err error) {
 	for dir := root; ; dir = filepath.Dir(dir) {
 		data, err := readSettings(dir, "go.mod")
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		if data != nil {
 			base, err := modulePath(data)
 			if err != nil {
-				return "", err
+				return "", "", err
 			}
 			below, err := filepath.Rel(dir, root)
 			if err != nil {
-				return "", err
+				return "", "", err
 			}
-			return path.Join(base, filepath.ToSlash(below)), nil
+			return path.Join(base, filepath.ToSlash(below)), languageVersion(data), nil
 		}
 		if dir == filepath.Dir(dir) {
-			return filepath.Base(root), nil
+			return filepath.Base(root), "", nil
 		}
 	}
 }
@@ -85,4 +88,15 @@ func modulePath(data []byte) (string, error) {
 		return "", &Error{File: "go.mod", Line: line, Msg: "want one path after module, as in: module example.com/garden"}
 	}
 	return "", &Error{File: "go.mod", Line: 1, Msg: "has no module line, as in: module example.com/garden"}
+}
+
+// languageVersion reads the go line of a go.mod: "go 1.21.3" asks for the language of "go1.21".
+func languageVersion(data []byte) string {
+	for text := range strings.Lines(string(data)) {
+		text, _, _ = strings.Cut(text, "//")
+		if fields := strings.Fields(text); len(fields) == 2 && fields[0] == "go" {
+			return version.Lang("go" + fields[1])
+		}
+	}
+	return ""
 }

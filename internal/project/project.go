@@ -28,9 +28,12 @@ type Project struct {
 	// ModulePath is the folder's import path: from the nearest go.mod at or above it, else the folder's name. The shared
 	// folder sub/folder is imported as ModulePath + "/sub/folder".
 	ModulePath string
-	Modules    []*Module // sorted by name, without those that coma.yaml disables
-	Disabled   []string  // names of modules that coma.yaml disables, sorted
-	Problems   []Problem // what keeps something from running, but not the modules
+
+	// GoVersion is the language version that go.mod asks for, as "go1.21"; "": the newest.
+	GoVersion string
+	Modules   []*Module // sorted by name, without those that coma.yaml disables
+	Disabled  []string  // names of modules that coma.yaml disables, sorted
+	Problems  []Problem // what keeps something from running, but not the modules
 
 	ignore ignore
 }
@@ -87,7 +90,7 @@ func Load(dir string) (*Project, error) {
 		return nil, err
 	}
 	config, configErr := loadConfig(root)
-	modulePath, goModErr := loadModulePath(root)
+	modulePath, goVersion, goModErr := loadModulePath(root)
 	l := &loader{
 		root:       root,
 		modulePath: modulePath,
@@ -100,6 +103,7 @@ func Load(dir string) (*Project, error) {
 			Durable:      config.durable,
 			MailboxLimit: config.mailboxLimit,
 			ModulePath:   modulePath,
+			GoVersion:    goVersion,
 			ignore:       config.ignore,
 		},
 	}

@@ -228,7 +228,7 @@ func (c Change) empty() bool { return len(c.Added)+len(c.Changed)+len(c.Removed)
 
 // sameSettings compares what is the agent's, not a module's.
 func sameSettings(a, b *project.Project) bool {
-	return a.Agent == b.Agent && a.Durable == b.Durable && a.MailboxLimit == b.MailboxLimit && a.ModulePath == b.ModulePath &&
+	return a.Agent == b.Agent && a.Durable == b.Durable && a.MailboxLimit == b.MailboxLimit && a.ModulePath == b.ModulePath && a.GoVersion == b.GoVersion &&
 		slices.Equal(a.Disabled, b.Disabled) && slices.Equal(a.Problems, b.Problems)
 }
 

@@ -254,5 +254,5 @@ func (o output) Line(stream, text string) {
 
 // source returns what package module needs to know of a module's files.
 func (s *supervisor) source(m *project.Module, text map[string]string) module.Source {
-	return module.Source{Text: text, Name: m.Name, Dir: m.Dir, GoFiles: m.GoFiles, ProjectDir: s.project.Dir, ModulePath: s.project.ModulePath}
+	return module.Source{Text: text, Name: m.Name, Dir: m.Dir, GoFiles: m.GoFiles, ProjectDir: s.project.Dir, ModulePath: s.project.ModulePath, GoVersion: s.project.GoVersion}
 }

@@ -1,0 +1,85 @@
+package interp
+
+import (
+	"reflect"
+	"runtime"
+	"strings"
+	"unsafe"
+)
+
+// Errors of the runtime whose panics cannot be provoked from here with the numbers or words that are needed. They are
+// made from like ones that can be: recover tells such an error's type, and its memory is then filled in.
+
+// runtimeErrors makes errors of the runtime's own types.
+type runtimeErrors struct {
+	bounds reflect.Type // runtime.boundsError
+	text   reflect.Type // runtime.errorString
+	code   uint8        // that of a failed conversion of a slice to an array
+}
+
+// boundsError has the layout of runtime.boundsError.
+type boundsError struct {
+	x      int64
+	y      int
+	signed bool
+	code   uint8
+}
+
+// newRuntimeErrors finds out what the runtime's errors are. ok is false if they are not as this package knows them.
+func newRuntimeErrors() (e runtimeErrors, ok bool) {
+	short := make([]int, 1)
+	bounds := provoked(func() { _ = [2]int(short) })
+	zero := 0
+	text := provoked(func() { zero = 1 / zero })
+	e.bounds, e.text = reflect.TypeOf(bounds), reflect.TypeOf(text)
+	if e.bounds.Kind() != reflect.Struct || e.bounds.Size() != unsafe.Sizeof(boundsError{}) || e.text.Kind() != reflect.String {
+		return e, false
+	}
+	e.code = (*boundsError)((*words)(unsafe.Pointer(&bounds)).data).code
+	return e, e.conversion(1, 2).Error() == bounds.Error() && e.textual("integer divide by zero").Error() == text.Error()
+}
+
+// provoked is the error that f panics with.
+func provoked(f func()) (err runtime.Error) {
+	defer func() { err, _ = recover().(runtime.Error) }()
+	f()
+	return nil
+}
+
+// conversion is the error of converting a slice to a longer array.
+func (e runtimeErrors) conversion(have, want int) runtime.Error {
+	v := reflect.New(e.bounds)
+	*(*boundsError)(v.UnsafePointer()) = boundsError{int64(have), want, true, e.code}
+	return v.Elem().Interface().(runtime.Error)
+}
+
+// textual is an error whose text is "runtime error: " and the given one.
+func (e runtimeErrors) textual(text string) runtime.Error {
+	v := reflect.New(e.text).Elem()
+	v.SetString(text)
+	return v.Interface().(runtime.Error)
+}
+
+// rangeErrors are the runtime's words for what go/ssa has words of its own for: an iterator function that goes on calling
+// its yield function when it must not.
+var rangeErrors = map[string]string{
+	"iterator call did not preserve panic": "range function recovered a loop body panic and did not resume panicking",
+	// Which of three it is depends on the loop's state, see rangeError.
+	"yield function called after range loop exit": "",
+}
+
+// rangeError is the runtime's error for a yield function that is called in a state (go/ssa's "jump": 0 ready, -1 in the
+// loop's body, -2 after the loop, above 0 left by a break or return) in which it must not be.
+func (e runtimeErrors) rangeError(text string, state int) error {
+	if words := rangeErrors[text]; words != "" {
+		return e.textual(words)
+	}
+	word := "function for loop body returned false"
+	switch state {
+	case -1:
+		word = "loop body panic"
+	case -2:
+		word = "whole loop exit"
+	}
+	return e.textual(strings.Join([]string{"range function continued iteration after", word}, " "))
+}
