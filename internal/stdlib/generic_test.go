@@ -327,3 +327,35 @@ func TestConcurrentPrograms(t *testing.T) {
 		}
 	}
 }
+
+// A generic type with methods comes from source, or is said to be unsupported.
+func TestGenericTypesAreAccountedFor(t *testing.T) {
+	unsupported := map[string]bool{}
+	for _, missing := range Unsupported() {
+		unsupported[missing.Path+"."+missing.Name] = true
+	}
+	for _, path := range Packages() {
+		imported, err := Import(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range imported.Scope().Names() {
+			object, ok := imported.Scope().Lookup(name).(*types.TypeName)
+			if !ok || !object.Exported() {
+				continue
+			}
+			named, ok := object.Type().(*types.Named)
+			if !ok || named.TypeParams().Len() == 0 || named.NumMethods() == 0 {
+				continue
+			}
+			full := path + "." + name
+			if _, ok := Source(path); ok == unsupported[full] {
+				t.Errorf("%s: from source %t, unsupported %t", full, ok, unsupported[full])
+			}
+			delete(unsupported, full)
+		}
+	}
+	for full := range unsupported {
+		t.Errorf("%s is said to be unsupported", full)
+	}
+}
