@@ -124,8 +124,21 @@ func hasField(s, t *typ) bool {
 
 var words = []string{"", "a", "go", "é", "世界", "x y", "\xff", "tab\t", "0", "long enough to matter"}
 
+// maxNesting bounds how deep literals stand in each other: structs hold things, and things are structs.
+const maxNesting = 5
+
 // fresh is a new value of type t.
 func (g *generator) fresh(t *typ) string {
+	g.nesting++
+	defer func() { g.nesting-- }()
+	if g.nesting > maxNesting {
+		switch t.kind {
+		case structKind, mapKind:
+			return t.name + "{}"
+		case thingKind, anyKind, sliceKind:
+			return "(" + t.name + ")(nil)"
+		}
+	}
 	switch t.kind {
 	case intKind:
 		return fmt.Sprintf("id(%s(%s))", t.name, g.intLiteral(t))

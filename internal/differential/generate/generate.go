@@ -57,6 +57,8 @@ type generator struct {
 	labels []string // of loops that a statement may continue or break
 	inFunc *function
 	depth  int // of blocks
+
+	nesting int // of literals
 }
 
 type variable struct {
