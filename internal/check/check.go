@@ -13,6 +13,7 @@
 //	run.go         the module's Run function
 //	refuse.go      the table of what the interpreter refuses; detect.go finds it in source
 //	cycles.go, directives.go  what the compiler checks and go/types does not
+//	embeds.go      what //go:embed names; folder embedded reads it
 //	page.go        docs/interpreter.md, written from that table
 package check
 

@@ -51,9 +51,10 @@ func (e Embed) Value(folder fs.FS) (any, *Error) {
 	if isNamed(e.Var.Type(), "embed", "FS") {
 		return embedded.FS(files), nil
 	}
-	text, err := embedded.Single(files)
-	if err != nil {
-		return nil, &Error{Pos: e.Pos, Message: err.Error()}
+	text, ok := embedded.Single(files)
+	if !ok {
+		own := types.RelativeTo(e.Var.Pkg())
+		return nil, &Error{Pos: e.Var.Pos(), Message: "invalid go:embed: multiple files for type " + types.TypeString(e.Var.Type(), own)}
 	}
 	if _, bytes := e.Var.Type().Underlying().(*types.Slice); bytes {
 		return []byte(text), nil

@@ -65,8 +65,8 @@ var many string
 				t.Errorf("missing: %v, want %s", problem, want)
 			}
 		case "many":
-			if problem == nil {
-				t.Errorf("many: %v, want a problem", value)
+			if want := "invalid go:embed: multiple files for type string"; problem == nil || problem.Message != want {
+				t.Errorf("many: %v, %v, want %s", value, problem, want)
 			}
 		}
 	}

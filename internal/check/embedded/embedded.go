@@ -136,13 +136,19 @@ func wellNamed(name string) bool {
 	return true
 }
 
-// Single returns the one file that a string or bytes can hold.
-func Single(files []File) (string, error) {
-	single := slices.DeleteFunc(slices.Clone(files), func(f File) bool { return strings.HasSuffix(f.Name, "/") })
-	if len(single) != 1 {
-		return "", fmt.Errorf("invalid go:embed: %d files for one value: use embed.FS", len(single))
+// Single returns the one file that a string or bytes can hold; ok is false where there are more.
+func Single(files []File) (data string, ok bool) {
+	found := false
+	for _, f := range files {
+		if strings.HasSuffix(f.Name, "/") {
+			continue
+		}
+		if found {
+			return "", false
+		}
+		data, found = f.Data, true
 	}
-	return single[0].Data, nil
+	return data, found
 }
 
 // layout is embed.FS and its file as package embed declares them; their fields have no other way in. A test reads an

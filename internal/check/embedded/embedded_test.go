@@ -138,10 +138,10 @@ func TestLayout(t *testing.T) {
 }
 
 func TestSingle(t *testing.T) {
-	if got, err := Single([]File{{Name: "a/"}, {Name: "a/b.txt", Data: "text"}}); got != "text" || err != nil {
-		t.Errorf("Single = %q, %v", got, err)
+	if got, ok := Single([]File{{Name: "a/"}, {Name: "a/b.txt", Data: "text"}}); got != "text" || !ok {
+		t.Errorf("Single = %q, %v", got, ok)
 	}
-	if _, err := Single([]File{{Name: "a.txt"}, {Name: "b.txt"}}); err == nil {
-		t.Error("two files for one value are no error")
+	if got, ok := Single([]File{{Name: "a.txt"}, {Name: "b.txt"}}); ok {
+		t.Errorf("Single of two files = %q", got)
 	}
 }
