@@ -243,20 +243,14 @@ func tooLarge(n, m int, size uintptr) {
 
 func (c *compiler) sliceToArrayPointer(i *ssa.SliceToArrayPointer) instruction {
 	dst, x := c.off(i), c.off(i.X)
-	n := c.place(i).t.Elem().Len()
+	n, errors := c.place(i).t.Elem().Len(), c.p.errors
 	return func(f *frame) {
 		s := (*header)(f.at(x))
 		if s.len < n {
-			wrongLength(s.len, n)
+			panic(errors.conversion(s.len, n))
 		}
 		*(*unsafe.Pointer)(f.at(dst)) = s.data
 	}
-}
-
-// wrongLength panics with the runtime's error for a slice that is too short for an array.
-func wrongLength(have, want int) {
-	s := reflect.MakeSlice(reflect.TypeFor[[]struct{}](), have, have)
-	s.Convert(reflect.PointerTo(reflect.ArrayOf(want, reflect.TypeFor[struct{}]())))
 }
 
 // tupleOffsets are where the parts of a multiple result are.

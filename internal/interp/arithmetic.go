@@ -204,11 +204,21 @@ func shiftCount(p place) func(f *frame) uint64 {
 	return func(f *frame) uint64 { return *(*uint64)(f.at(off)) }
 }
 
+// beforeComparison is an operand of a comparison before go/ssa has made it an interface of the other operand's type, which
+// its dynamic type may not implement.
+func beforeComparison(v ssa.Value) ssa.Value {
+	if change, ok := v.(*ssa.ChangeInterface); ok {
+		return change.X
+	}
+	return v
+}
+
 // equal compiles == and != on what is not a number or a string.
 func (c *compiler) equal(i *ssa.BinOp) instruction {
-	dst, x, y := c.off(i), c.off(i.X), c.off(i.Y)
+	left, right := beforeComparison(i.X), beforeComparison(i.Y)
+	dst, x, y := c.off(i), c.off(left), c.off(right)
 	want := i.Op == token.EQL
-	t, other := c.place(i.X).t, c.place(i.Y).t
+	t, other := c.place(left).t, c.place(right).t
 	// An interface compares with a value of another type only after conversion, which SSA has made explicit; a nil
 	// constant may have either side's type.
 	if t.Kind() != other.Kind() {

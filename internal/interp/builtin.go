@@ -55,6 +55,12 @@ func (c *compiler) builtin(b *ssa.Builtin, call *ssa.CallCommon, result *ssa.Cal
 			value := f.recovered()
 			*(*any)(f.at(dst)) = value
 		}
+	case "Sizeof", "Alignof": // of a type parameter, once that is known
+		n := args[0].t.Size()
+		if b.Name() == "Alignof" {
+			n = uintptr(args[0].t.Align())
+		}
+		return func(f *frame) { *(*uintptr)(f.at(dst)) = n }
 	case "ssa:wrapnilchk":
 		recv, method := call.Args[1].(*ssa.Const), call.Args[2].(*ssa.Const)
 		text := fmt.Sprintf("value method %v.%v called using nil pointer", constantText(recv), constantText(method))

@@ -73,7 +73,9 @@ func (c *compiler) changeInterface(i *ssa.ChangeInterface) instruction {
 	dst, x := c.off(i), c.off(i.X)
 	from, to := c.place(i.X).t, c.place(i).t
 	switch {
-	case from.NumMethod() == 0, from == to:
+	case !from.Implements(to):
+		return nil // for a comparison alone, which looks at the operand
+	case from == to, from.NumMethod() == 0:
 		return moveOf[words](dst, x)
 	case to.NumMethod() == 0:
 		return func(f *frame) {
@@ -100,6 +102,9 @@ type assertionError struct {
 func (c *compiler) typeAssert(i *ssa.TypeAssert) instruction {
 	dst, x := c.off(i), c.off(i.X)
 	from, to := c.typeOf(i.X.Type()), c.typeOf(i.AssertedType)
+	if len(*i.Referrers()) == 0 && !i.CommaOk {
+		return c.nilMethodValue(i)
+	}
 	okAt, value := uintptr(0), dst
 	if i.CommaOk {
 		offs, _ := c.tupleOffsets(i.Type())
@@ -161,6 +166,12 @@ func (c *compiler) typeAssert(i *ssa.TypeAssert) instruction {
 			*(*bool)(f.at(okAt)) = dyn == rtype
 		}
 	}
+}
+
+// nilMethodValue compiles the check that go/ssa puts before a method value of an interface is made: that it is not nil.
+func (c *compiler) nilMethodValue(i *ssa.TypeAssert) instruction {
+	x := c.off(i.X)
+	return func(f *frame) { nilCheck((*words)(f.at(x)).tab) }
 }
 
 // invoker calls a method of an interface value.

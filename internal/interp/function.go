@@ -155,7 +155,9 @@ func (c *compiler) compile() {
 	}
 	for _, b := range fn.Blocks {
 		for _, i := range b.Instrs {
-			c.assign(i)
+			if _, note := i.(*ssa.DebugRef); !note {
+				c.assign(i)
+			}
 		}
 	}
 	c.assignResults()
@@ -294,6 +296,8 @@ func (c *compiler) usedAsValue(v *ssa.Function) bool {
 func refersTo(i ssa.Instruction, v *ssa.Function) bool {
 	var common *ssa.CallCommon
 	switch i := i.(type) {
+	case *ssa.DebugRef:
+		return false
 	case ssa.CallInstruction:
 		common = i.Common()
 	case *ssa.MakeClosure:

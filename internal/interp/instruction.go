@@ -54,6 +54,9 @@ func (c *compiler) instruction(i ssa.Instruction) instruction {
 	case *ssa.Next:
 		return c.next(i)
 	case *ssa.Panic:
+		if do := c.misuse(i); do != nil {
+			return do
+		}
 		x := c.off(i.X)
 		return func(f *frame) { panic(*(*any)(f.at(x))) }
 	case *ssa.Range:
@@ -150,6 +153,9 @@ func loadOf[T any](dst, addr uintptr) instruction {
 }
 
 func (c *compiler) load(i *ssa.UnOp) instruction {
+	if isLoopState(i.X) {
+		return c.leaveLoop(i)
+	}
 	dst, addr, t := c.off(i), c.off(i.X), c.place(i).t
 	switch shapeOf(t) {
 	case shape8:

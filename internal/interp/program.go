@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/token"
@@ -82,6 +83,7 @@ type Program struct {
 	globals   sync.Map // *ssa.Global to unsafe.Pointer
 	envs      sync.Map // *ssa.Function to *envLayout
 	passing   passing
+	errors    runtimeErrors
 
 	compiling []*function // to do, while loading; guarded by loadMu
 	loading   bool
@@ -100,6 +102,10 @@ func Load(fset *token.FileSet, packages []*check.Checked, opt Options) (p *Progr
 		opt: opt, fset: fset, source: map[*types.Package]*ssa.Package{}, own: map[*types.Package]bool{},
 		interruptible: opt.Interruptible,
 		maxDepth:      opt.MaxDepth, halt: make(chan struct{}), loading: true,
+	}
+	var ok bool
+	if p.errors, ok = newRuntimeErrors(); !ok {
+		return nil, errors.New("load: the runtime's errors are not as this version of coma knows them")
 	}
 	if p.maxDepth == 0 {
 		p.maxDepth = DefaultMaxDepth

@@ -3,7 +3,6 @@ package interp
 import (
 	"reflect"
 	"runtime"
-	"strings"
 	"unsafe"
 )
 
@@ -49,7 +48,7 @@ func provoked(f func()) (err runtime.Error) {
 // conversion is the error of converting a slice to a longer array.
 func (e runtimeErrors) conversion(have, want int) runtime.Error {
 	v := reflect.New(e.bounds)
-	*(*boundsError)(v.UnsafePointer()) = boundsError{int64(have), want, true, e.code}
+	*(*boundsError)(v.UnsafePointer()) = boundsError{int64(want), have, true, e.code}
 	return v.Elem().Interface().(runtime.Error)
 }
 
@@ -60,26 +59,19 @@ func (e runtimeErrors) textual(text string) runtime.Error {
 	return v.Interface().(runtime.Error)
 }
 
-// rangeErrors are the runtime's words for what go/ssa has words of its own for: an iterator function that goes on calling
-// its yield function when it must not.
-var rangeErrors = map[string]string{
-	"iterator call did not preserve panic": "range function recovered a loop body panic and did not resume panicking",
-	// Which of three it is depends on the loop's state, see rangeError.
-	"yield function called after range loop exit": "",
+// missingPanic is the error of a range over a function that has recovered a panic of the loop's body.
+func (e runtimeErrors) missingPanic() error {
+	return e.textual("range function recovered a loop body panic and did not resume panicking")
 }
 
-// rangeError is the runtime's error for a yield function that is called in a state (go/ssa's "jump": 0 ready, -1 in the
-// loop's body, -2 after the loop, above 0 left by a break or return) in which it must not be.
-func (e runtimeErrors) rangeError(text string, state int) error {
-	if words := rangeErrors[text]; words != "" {
-		return e.textual(words)
-	}
-	word := "function for loop body returned false"
+// continued is the error of a yield function that is called when it must not be, in the given state of its loop.
+func (e runtimeErrors) continued(state int) error {
+	const text = "range function continued iteration after "
 	switch state {
-	case -1:
-		word = "loop body panic"
-	case -2:
-		word = "whole loop exit"
+	case loopBusy:
+		return e.textual(text + "loop body panic")
+	case loopOver:
+		return e.textual(text + "whole loop exit")
 	}
-	return e.textual(strings.Join([]string{"range function continued iteration after", word}, " "))
+	return e.textual(text + "function for loop body returned false")
 }

@@ -217,6 +217,9 @@ func (tt *typeTable) named(t *types.Named) reflect.Type {
 		}
 		return tt.find(t.Underlying())
 	}
+	if obj.Pkg().Path() == "$ssa" { // a type of go/ssa's own
+		return tt.find(t.Underlying())
+	}
 	if !tt.p.own[obj.Pkg()] {
 		if rt := tt.compiled(t); rt != nil {
 			tt.known.Set(t, rt)
@@ -265,6 +268,9 @@ func (tt *typeTable) nameOf(t *types.Named) string {
 
 // outline is a type of the same size, alignment, pointers and equality as t, which does not mention t.
 func (tt *typeTable) outline(t types.Type) reflect.Type {
+	if n, ok := types.Unalias(t).(*types.Named); ok && n.Obj().Pkg() != nil && !tt.p.own[n.Obj().Pkg()] && n.TypeArgs().Len() == 0 {
+		return tt.find(n) // a compiled type mentions none of ours
+	}
 	switch t := t.Underlying().(type) {
 	case *types.Basic:
 		return basicTypes[t.Kind()]
