@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/concurrent-modular-agent/coma/internal/compile"
 	"github.com/concurrent-modular-agent/coma/internal/console"
 	"github.com/concurrent-modular-agent/coma/internal/module"
 	"github.com/concurrent-modular-agent/coma/internal/project"
@@ -117,16 +118,28 @@ func check(ctx context.Context, out io.Writer, dir string, asJSON bool) error {
 	return nil
 }
 
-// checkModule loads a module's source; what its init functions print is not shown.
+// checkModule loads a module's source, or compiles it, by its engine; what its init functions print is not shown.
 func checkModule(ctx context.Context, p *project.Project, m *project.Module) error {
-	if m.Engine == "go" || m.Engine == "exec" {
-		return errors.New(`coma.yaml: engine "` + m.Engine + `" is not there yet: leave engine out, or say yaegi`)
-	}
-	ctx, cancel := context.WithTimeout(ctx, loadPatience)
-	defer cancel()
-	program, err := module.Load(ctx, module.Source{
+	source := module.Source{
 		Name: m.Name, Dir: m.Dir, GoFiles: m.GoFiles, ProjectDir: p.Dir, ModulePath: p.ModulePath, GoVersion: p.GoVersion,
-	}, unheard{})
+	}
+	switch m.Engine {
+	case "exec":
+		return errors.New(`coma.yaml: engine "exec" is not there yet: modules are written in Go`)
+	case "go":
+		_, err := compile.Module(ctx, source)
+		return err
+	}
+	loading, cancel := context.WithTimeout(ctx, loadPatience)
+	defer cancel()
+	program, err := module.Load(loading, source, unheard{})
+	var refused *module.LoadError
+	if errors.As(err, &refused) && refused.Refused() && m.Engine == "auto" {
+		if _, missing := compile.Available(); missing == nil {
+			_, err := compile.Module(ctx, source)
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -22,7 +23,7 @@ import (
 type runOptions struct {
 	json, once, quiet, time bool
 	noWatch                 bool
-	isolation               string
+	isolation, engine       string
 	debounce, restartDelay  time.Duration
 	backend                 string
 	mqttPort, apiPort       int
@@ -54,6 +55,7 @@ The first Ctrl-C stops the modules and ends; a second one ends at once.`,
 	flags.BoolVarP(&opt.time, "time", "t", false, "print the time of day with each line")
 	flags.BoolVar(&opt.noWatch, "no-watch", false, "do not reload modules when their files change")
 	flags.StringVar(&opt.isolation, "isolation", "", "run all modules as a process each (process) or as goroutines of this one (none)")
+	flags.StringVar(&opt.engine, "engine", "", "interpret all Go modules (yaegi), compile them (go), or interpret and compile what cannot be interpreted (auto)")
 	flags.DurationVar(&opt.debounce, "debounce", 50*time.Millisecond, "how long a project's files must be quiet before modules reload")
 	flags.DurationVar(&opt.restartDelay, "restart-delay", supervisor.DefaultRestartDelay, "how long a failed module waits for its first restart; later ones wait up to 60 times as long")
 	flags.StringVar(&opt.backend, "backend", "auto", "auto: the daemon if it runs, else one of its own; own; or an address (host:port)")
@@ -76,6 +78,9 @@ func run(ctx context.Context, paths []string, opt runOptions) error {
 	}
 	if opt.isolation != "" && opt.isolation != "process" && opt.isolation != "none" {
 		return usagef("--isolation %s: want process or none", opt.isolation)
+	}
+	if !slices.Contains([]string{"", "auto", "yaegi", "go"}, opt.engine) {
+		return usagef("--engine %s: want auto, yaegi or go", opt.engine)
 	}
 	projects, err := loadProjects(paths)
 	if err != nil {
@@ -105,7 +110,7 @@ func run(ctx context.Context, paths []string, opt runOptions) error {
 		agents.Go(func() {
 			results[i].result, results[i].err = supervisor.Run(ctx, p, supervisor.Options{
 				Backend: services, Events: out.Event, Input: out.Input, Watch: !opt.once && !opt.noWatch,
-				Debounce: opt.debounce, Once: opt.once, RestartDelay: opt.restartDelay, Isolation: opt.isolation,
+				Debounce: opt.debounce, Once: opt.once, RestartDelay: opt.restartDelay, Isolation: opt.isolation, Engine: opt.engine,
 			})
 		})
 	}

@@ -42,7 +42,7 @@ func TestEventsAsText(t *testing.T) {
 		{"a failure is a block", []supervisor.Event{{Agent: "a", Module: "chat", Kind: supervisor.Failed, Err: crash, Delay: 2 * time.Second}},
 			"chat  │ failed: panic: no\nchat  │   chat/chat.go:12:4: chat.Run\nchat  │ starts again in 2s\n"},
 		{"a failure somewhere in a function", []supervisor.Event{{Agent: "a", Module: "chat", Kind: supervisor.Failed, Err: &module.Failure{Cause: "no\nand no", Frames: []module.Frame{{File: "chat/chat.go", Line: 13, Function: "chat.Run"}}}}},
-			"chat  │ failed: no\nchat  │   and no\nchat  │   chat/chat.go:13: in chat.Run\n"},
+			"chat  │ failed: no\nchat  │   and no\nchat  │   chat/chat.go:13: chat.Run\n"},
 		{"bytes that are no text are shown", []supervisor.Event{logged("chat", "INFO", "a\xff\tb")}, `chat  │ a\xff` + "\tb\n"},
 		{"code that does not load", []supervisor.Event{{Agent: "a", Module: "chat", Kind: supervisor.LoadFailed, Generation: 3, Err: &module.LoadError{Problems: []module.Problem{
 			{File: "chat/chat.go", Line: 7, Column: 2, Message: "undefined: x", SourceLine: "\tx()"}}}}},

@@ -59,6 +59,8 @@ func (c *Console) text(e supervisor.Event) {
 		if e.Delay > 0 {
 			line(dim, "starts again in %s", e.Delay.Round(100*time.Millisecond))
 		}
+	case supervisor.Compiling:
+		line(dim, "compiling, since %s", e.Err)
 	case supervisor.Ended:
 		if e.Delay > 0 {
 			line(dim, "done; starts again in %s", e.Delay.Round(100*time.Millisecond))

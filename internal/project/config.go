@@ -24,7 +24,7 @@ const configName = "coma.yaml"
 
 // What modules get where coma.yaml says nothing.
 const (
-	DefaultEngine      = "yaegi"
+	DefaultEngine      = "auto"
 	DefaultIsolation   = "process"
 	DefaultRestart     = "on-failure"
 	DefaultMemoryLimit = 512 << 20 // bytes
@@ -36,7 +36,7 @@ const (
 //	agent: garden               # else the folder's name
 //	durable: true               # messages are on disk before their sender goes on
 //	mailbox: {limit: 1000}      # messages that may wait for one module
-//	engine: yaegi               # yaegi, go, exec or auto          } for all modules,
+//	engine: auto                # auto, yaegi, go or exec          } for all modules,
 //	isolation: process          # process or none                  } or for one below
 //	restart: on-failure         # always, on-failure or never      }
 //	memory: 512MiB              # per module                       }
@@ -262,7 +262,7 @@ func (r *configReader) module(key, value *yaml.Node) moduleConfig {
 
 func (r *configReader) settings(s *settings) map[string]func(*yaml.Node) {
 	return map[string]func(*yaml.Node){
-		"engine":    r.word(&s.engine, "yaegi", "go", "exec", "auto"),
+		"engine":    r.word(&s.engine, "auto", "yaegi", "go", "exec"),
 		"isolation": r.word(&s.isolation, "process", "none"),
 		"restart":   r.word(&s.restart, "always", "on-failure", "never"),
 		"memory": func(n *yaml.Node) {

@@ -28,7 +28,7 @@ func TestConfigErrors(t *testing.T) {
 		{"merge", "x: &x {agent: a}\n<<: *x\n", []string{"unknown key", "merge keys"}},
 		{"all at once", "durable: maybe\nengine: yeagi\nmemory: 1TB\ngrace: 5\nmailbox: {limit: 0}\nrestart: [always]\nisolation:\n", []string{
 			`coma.yaml:1:10: want true or false, not "maybe"`,
-			`coma.yaml:2:9: "yeagi" is none of yaegi, go, exec, auto; did you mean "yaegi"?`,
+			`coma.yaml:2:9: "yeagi" is none of auto, yaegi, go, exec; did you mean "yaegi"?`,
 			`coma.yaml:3:9: bad size "1TB"`,
 			`coma.yaml:4:8: bad time "5": want a number with its unit`,
 			`coma.yaml:5:18: want a whole number from 1, not "0"`,

@@ -27,9 +27,8 @@ func (l *loader) fingerprint(m *Module) string {
 	for _, name := range slices.Sorted(maps.Keys(m.Env)) {
 		d.add("env", name, m.Env[name])
 	}
-	if m.Engine != "yaegi" { // the interpreter alone does without go.mod: it has no other modules
-		d.add("go.mod", l.fileSum(filepath.Join(l.root, "go.mod"), nil), l.fileSum(filepath.Join(l.root, "go.sum"), nil))
-	}
+	// go.mod says which version of the language the source is in, and what it is compiled with.
+	d.add("go.mod", l.fileSum(filepath.Join(l.root, "go.mod"), nil), l.fileSum(filepath.Join(l.root, "go.sum"), nil))
 	if m.File != "" {
 		d.add("file", l.rel(m.File), l.fileSum(m.File, nil))
 	} else {

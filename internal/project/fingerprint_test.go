@@ -70,7 +70,7 @@ func TestFingerprintChangesWithWhatMatters(t *testing.T) {
 		{"configuration spelled out", "-- coma.yaml --\nenv: {A: b}\nmodules: {soil: {grace: 5s, restart: on-failure}}\n", nil},
 		{"configuration of all", "-- coma.yaml --\nenv: {A: c}\n", []string{"beat", "chat", "soil"}},
 		{"configuration of the agent", "-- coma.yaml --\nagent: other\nenv: {A: b}\ndurable: true\n", nil},
-		{"go.mod, interpreted", "-- go.mod --\nmodule garden\n\ngo 1.26\n", nil},
+		{"go.mod", "-- go.mod --\nmodule garden\n\ngo 1.26\n", []string{"beat", "chat", "soil"}},
 		{"beside the modules", "-- README.md --\nhello\n-- data/x.csv --\n1\n", nil},
 		{"tests and leftovers", "-- chat/chat_test.go --\npackage chat\n-- chat/chat.go~ --\n-- chat/.chat.go.swp --\n-- chat/.chat.go.swo --\n-- chat/.#chat.go --\n" +
 			"-- chat/#chat.go# --\n-- chat/4913 --\n-- chat/x.tmp --\n-- chat/x.log --\n-- chat/.DS_Store --\n-- chat/.git/x --\n-- chat/__pycache__/x --\n", nil},
@@ -97,16 +97,6 @@ func changed(before, after *Project) (names []string) {
 		}
 	}
 	return names
-}
-
-func TestFingerprintOfACompiledModuleCountsGoMod(t *testing.T) {
-	dir := folder(t, gardenSource)
-	unpack(t, dir, "-- coma.yaml --\nmodules: {soil: {engine: go}}\n")
-	before := load(t, dir)
-	unpack(t, dir, "-- go.mod --\nmodule garden\n\ngo 1.26\n")
-	if got := changed(before, load(t, dir)); !slices.Equal(got, []string{"soil"}) {
-		t.Errorf("changed %q", got)
-	}
 }
 
 func TestFingerprintOfAMovedProjectStays(t *testing.T) {

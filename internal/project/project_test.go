@@ -174,7 +174,7 @@ RUN
 	if chat.Dir != filepath.Join(dir, "chat") || chat.File != "" {
 		t.Errorf("chat is in %q, file %q", chat.Dir, chat.File)
 	}
-	if chat.Engine != "yaegi" || chat.Isolation != "process" || chat.Restart != "on-failure" || chat.MemoryLimit != 512<<20 || chat.Grace != 5*time.Second || len(chat.Env) != 0 {
+	if chat.Engine != "auto" || chat.Isolation != "process" || chat.Restart != "on-failure" || chat.MemoryLimit != 512<<20 || chat.Grace != 5*time.Second || len(chat.Env) != 0 {
 		t.Errorf("chat's defaults %+v", chat)
 	}
 	beat := p.Module("beat")
@@ -289,7 +289,7 @@ print("hello")
 	if chat.Engine != "go" || chat.Isolation != "none" || chat.Restart != "never" || chat.MemoryLimit != 1e9 || chat.Grace != time.Minute {
 		t.Errorf("chat %+v", chat)
 	}
-	if leaf.Engine != "yaegi" || leaf.Restart != "always" || leaf.MemoryLimit != 64<<20 || leaf.Grace != 5*time.Second {
+	if leaf.Engine != "auto" || leaf.Restart != "always" || leaf.MemoryLimit != 64<<20 || leaf.Grace != 5*time.Second {
 		t.Errorf("leaf %+v", leaf)
 	}
 	if eye.Engine != "exec" || len(eye.GoFiles) != 0 {

@@ -13,6 +13,7 @@ const (
 	Started    Kind = "started"     // a first generation runs
 	Reloaded   Kind = "reloaded"    // a newer generation runs; Took is from the edit to its start
 	Restarted  Kind = "restarted"   // the same generation runs again
+	Compiling  Kind = "compiling"   // the interpreter refuses what Go runs: Err, the first such place
 	LoadFailed Kind = "load failed" // source does not load: Err, a *module.LoadError if it is the code; what ran goes on
 	Failed     Kind = "failed"      // a generation died: Err, a *module.Failure; starts again after Delay, or never if it is 0
 	Ended      Kind = "ended"       // Run returned nil; starts again after Delay, or never if it is 0

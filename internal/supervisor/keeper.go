@@ -27,6 +27,7 @@ type keeper struct {
 	current  module.Instance // nil: nothing runs
 	source   *project.Module // what current was loaded from, or what ran last
 	text     map[string]string
+	engine   string    // what runs current, or ran last
 	started  time.Time // when current was
 	restarts int
 	lastErr  string
@@ -56,6 +57,7 @@ type loaded struct {
 	err      error
 	source   *project.Module
 	text     map[string]string // of the source's files: see module.Source
+	engine   string            // what runs it: engineYaegi or engineGo
 	began    time.Time
 	restart  bool // the same source as before, after its end
 }
@@ -150,16 +152,11 @@ func (k *keeper) load(ctx context.Context, to chan<- loaded, l loaded) {
 	open := func() (api.Session, error) {
 		return s.host.Open(context.WithoutCancel(ctx), k.identity(generation))
 	}
-	isolation := k.isolation(l.source)
-	switch run := s.opt.Funcs[k.name]; {
-	case run != nil:
+	if run := s.opt.Funcs[k.name]; run != nil {
+		l.engine = engineGo
 		l.instance, l.err = module.StartFunc(ctx, spec, run, out, open)
-	case l.source.Engine == "go", l.source.Engine == "exec":
-		l.err = errors.New(`coma.yaml: engine "` + l.source.Engine + `" is not there yet: leave engine out, or say yaegi`)
-	case isolation == "none":
-		l.instance, l.err = module.StartGoroutines(ctx, spec, out, open)
-	default:
-		l.instance, l.err = module.StartProcess(ctx, spec, out)
+	} else {
+		l.instance, l.engine, l.err = k.loadSource(ctx, l.source, spec, out, open)
 	}
 	to <- l
 }
@@ -260,10 +257,10 @@ func (k *keeper) swap(l loaded) bool {
 	if err := l.instance.Start(); err != nil {
 		<-l.instance.Done()
 		// Its end is dealt with as any other's.
-		k.current, k.source, k.text, k.started = l.instance, l.source, l.text, time.Now()
+		k.current, k.source, k.text, k.engine, k.started = l.instance, l.source, l.text, l.engine, time.Now()
 		return true
 	}
-	k.current, k.source, k.text, k.started = l.instance, l.source, l.text, time.Now()
+	k.current, k.source, k.text, k.engine, k.started = l.instance, l.source, l.text, l.engine, time.Now()
 	k.lastErr = ""
 	k.fail(false)
 	s.event(Event{Kind: kind, Module: k.name, Generation: k.loadedGeneration(), PID: l.instance.PID(), Took: time.Since(l.began)})
@@ -336,7 +333,7 @@ func (k *keeper) report(state string) {
 		Module: k.name, State: state, Generation: k.loadedGeneration(), Restarts: k.restarts, Since: time.Now(), LastError: k.lastErr,
 	}
 	if k.source != nil {
-		r.Isolation, r.Engine = k.isolation(k.source), k.source.Engine
+		r.Isolation, r.Engine = k.isolation(k.source), k.engine
 	}
 	if k.current != nil {
 		r.PID = k.current.PID()

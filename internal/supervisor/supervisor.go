@@ -39,6 +39,7 @@ type Options struct {
 	// 60 times this, until it has run for 60 times this without failing. 0: 1 s.
 	RestartDelay time.Duration
 	Isolation    string // overrides the modules' own, if set
+	Engine       string // overrides that of all Go modules, if set: yaegi, go or auto
 
 	Executable []string                // see module.Spec
 	Funcs      map[string]coma.RunFunc // compiled modules, by name, instead of source
