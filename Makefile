@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: build install test vet fuzz soak bench cross clean
+.PHONY: build install test vet fuzz soak bench cross clean differential
 
 build:
 	$(GO) build -o coma ./cmd/coma
@@ -31,6 +31,13 @@ fuzz:
 # The long tests at full length: storms of edits and crashes, ten thousand reloads.
 soak:
 	COMA_SOAK=1 $(GO) test -timeout 60m -count 1 -v -run 'Storm|Soak' ./internal/soak
+
+# Interpreted against compiled Go: each program alone, 50 times at once, all in one process; then alone in a host built
+# with -race; and, for the record, yaegi on the same programs. The tables go to the terminal; wrong must be 0.
+SEEDS ?= 200
+differential:
+	$(GO) run ./internal/differential/counts -seeds $(SEEDS) -peer
+	$(GO) run -race ./internal/differential/counts -seeds $(SEEDS) -alone
 
 bench:
 	$(GO) run ./bench
