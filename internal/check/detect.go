@@ -21,8 +21,6 @@ func bodyless(p *Checked, report func(pos token.Pos, args ...any)) {
 
 func linkname(p *Checked, report func(pos token.Pos, args ...any)) { directed(p, "linkname", report) }
 
-func embeds(p *Checked, report func(pos token.Pos, args ...any)) { directed(p, "embed", report) }
-
 // directed finds the lines //go:verb.
 func directed(p *Checked, verb string, report func(pos token.Pos, args ...any)) {
 	for _, file := range p.Files {

@@ -86,14 +86,6 @@ func Refusals() []Refusal {
 			WayOut:  "call an exported function instead, or let engine: go compile this module",
 			find:    linkname,
 		},
-		{
-			ID:      "embed",
-			What:    "`//go:embed`",
-			Message: "//go:embed is not available to interpreted modules",
-			Reason:  "The interpreter does not yet put files into variables.",
-			WayOut:  "read the file below agent.Dir with os.ReadFile, or let engine: go compile this module",
-			find:    embeds,
-		},
 	}
 }
 

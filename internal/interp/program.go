@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"runtime"
@@ -34,6 +35,8 @@ type Options struct {
 	// Traced replaces functions and methods, by names as for Method ("os.Exit"), where they are called by name: they are
 	// told where from.
 	Traced map[string]Traced
+	// Folder is the folder of a package, by import path, for //go:embed.
+	Folder func(path string) fs.FS
 	// Uncaught is told of a panic that would end the process: nobody has recovered it on a goroutine that the program
 	// started. It must not return. nil: the panic goes on.
 	Uncaught func(value any, frames []Frame)
@@ -49,10 +52,11 @@ type Options struct {
 // receiver, if it is a method, and the arguments, variadic ones as a slice.
 type Traced func(frames []Frame, in []reflect.Value)
 
-// LoadError is something that checked source asks for and the interpreter cannot do.
+// LoadError is something that checked source asks for and cannot have.
 type LoadError struct {
 	Pos     token.Pos // of the function that asks for it
 	Message string
+	Refusal string // not "" where compiled Go would do it
 }
 
 func (e *LoadError) Error() string { return e.Message }
@@ -118,13 +122,16 @@ func Load(fset *token.FileSet, packages []*check.Checked, opt Options) (p *Progr
 		switch r := recover().(type) {
 		case nil:
 		case *buildError:
-			p, err = nil, &LoadError{Pos: r.pos, Message: r.text}
+			p, err = nil, &LoadError{Pos: r.pos, Message: r.text, Refusal: r.refusal}
 		default:
 			panic(r)
 		}
 	}()
 	if err := p.build(packages); err != nil {
 		return nil, fmt.Errorf("load: %w", err)
+	}
+	for _, pkg := range packages {
+		p.embed(pkg)
 	}
 	p.compileAll()
 	return p, nil
@@ -177,6 +184,8 @@ func (p *Program) build(packages []*check.Checked) error {
 				p.prog.CreatePackage(imported, nil, nil, true)
 			}
 		}
+	}
+	for _, built := range p.order { // once all exist, since instances are built where they are used
 		built.Build()
 	}
 	return nil
@@ -233,7 +242,7 @@ func (fn *function) readyAt() {
 	defer func() {
 		if r := recover(); r != nil {
 			if e, ok := r.(*buildError); ok && !e.pos.IsValid() {
-				e.pos = fn.ssa.Pos()
+				e.pos, e.refusal = fn.ssa.Pos(), "evaluator"
 			}
 			panic(r)
 		}

@@ -92,6 +92,8 @@ func (tt *typeTable) declared(rt unsafe.Pointer) types.Type {
 type buildError struct {
 	text string
 	pos  token.Pos // of the function that is being compiled
+
+	refusal string // see LoadError
 }
 
 func (e *buildError) Error() string { return e.text }

@@ -98,12 +98,13 @@ func (p *Program) closeStreams() {
 
 // load makes the code ready and runs its initialisation.
 func (p *Program) load(ctx context.Context, opt interp.Options) error {
+	opt.Folder = p.code.folder
 	in, err := interp.Load(p.code.fset, p.code.checked, opt)
 	if err != nil {
 		var at *interp.LoadError
 		if errors.As(err, &at) {
 			problem := p.code.problemAt(at.Pos, at.Message)
-			problem.Refusal = "evaluator"
+			problem.Refusal = at.Refusal
 			return &LoadError{Problems: []Problem{problem}}
 		}
 		return fmt.Errorf("load module %s: %w", p.code.src.Name, err)

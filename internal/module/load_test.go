@@ -59,6 +59,9 @@ func TestLoads(t *testing.T) {
 			`log.SetFlags(0); log.Print("logged"); println("built in"); fmt.Fprintln(os.Stdout, "file"); os.Stderr.WriteString("err"); slog.Info("structured"); return nil`)}, "logged|built in|file|err|structured"},
 		{"environment", "chat", map[string]string{"chat/chat.go": wrap([]string{"fmt", "os"},
 			`os.Setenv("X", "1"); fmt.Println(os.Getenv("X"), os.Getenv("COMA_MODULE"), os.Getenv("GIVEN")); return nil`)}, "1 chat yes"},
+		{"embedded files", "chat", map[string]string{
+			"chat/chat.go":   wrap([]string{"fmt", "embed"}, "b, err := files.ReadFile(\"prompts/b.txt\"); fmt.Println(hello, string(b), err); return nil", "//go:embed hello.txt\nvar hello string\n//go:embed prompts\nvar files embed.FS"),
+			"chat/hello.txt": "hi", "chat/prompts/b.txt": "there"}, "hi there <nil>"},
 		{"init", "chat", map[string]string{"chat/chat.go": wrap([]string{"fmt"}, "fmt.Println(1); return nil", "func init() { fmt.Println(0) }")}, "0|1"},
 	}
 	for _, test := range tests {
@@ -143,6 +146,7 @@ func TestRefuses(t *testing.T) {
 		{"import cycle", map[string]string{"chat/a.go": wrap([]string{"example.com/proj/a"}, "a.X(); return nil"), "a/a.go": "package a\n\nimport \"example.com/proj/b\"\n\nfunc X() { b.X() }\n", "b/b.go": "package b\n\nimport \"example.com/proj/a\"\n\nfunc X() { a.X() }\n"},
 			[]string{"b/b.go:3:8: import cycle not allowed"}, ""},
 		{"panic in init", map[string]string{"chat/a.go": head + runs + "func init() {\n\tpanic(\"early\")\n}\n"}, []string{"chat/a.go:10:2: while the package initialises: panic: early"}, "\tpanic(\"early\")"},
+		{"embedded file that is not there", map[string]string{"chat/a.go": wrap([]string{"embed"}, "var _ embed.FS; return nil", "//go:embed gone.txt\nvar gone string")}, []string{"chat/a.go:16:3: pattern gone.txt: no matching files found"}, "//go:embed gone.txt"},
 		{"exit in init", map[string]string{"chat/a.go": wrap([]string{"os"}, "return nil", "func init() {\n\tos.Exit(3)\n}")}, []string{"…exit status 3 (os.Exit)…"}, ""},
 		{"empty", map[string]string{"chat/a_test.go": "package chat\n"}, []string{"chat: no Go file to load…"}, ""},
 	}
@@ -175,6 +179,27 @@ func TestRefuses(t *testing.T) {
 					t.Errorf("source line %q, want %q", refused.Problems[0].SourceLine, test.line)
 				}
 			})
+		}
+	}
+}
+
+// TestLanguageVersion runs a loop whose meaning go.mod's go line decides.
+func TestLanguageVersion(t *testing.T) {
+	const body = "var fs []func() int\nfor i := 0; i < 2; i++ { fs = append(fs, func() int { return i }) }\nfmt.Println(fs[0](), fs[1]())\nreturn nil"
+	for version, want := range map[string]string{"go1.21": "stdout: 2 2", "go1.22": "stdout: 0 1", "": "stdout: 0 1"} {
+		src := source(t, project(t, map[string]string{"chat/chat.go": wrap([]string{"fmt"}, body)}), "chat")
+		src.GoVersion = version
+		out := newCapture()
+		p, err := Load(t.Context(), src, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Run(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+		if out.text() != want {
+			t.Errorf("%q printed %q, want %q", version, out.text(), want)
 		}
 	}
 }

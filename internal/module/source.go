@@ -27,8 +27,9 @@ type code struct {
 	fset     *token.FileSet
 	texts    map[string][]byte // by the name that is shown
 	packages []check.Package
-	read     map[string]bool // import paths of the project's packages that are being read, or have been
-	imports  map[string]bool // packages of the host that are imported somewhere
+	read     map[string]bool   // import paths of the project's packages that are being read, or have been
+	folders  map[string]string // of those packages
+	imports  map[string]bool   // packages of the host that are imported somewhere
 	problems []Problem
 	missing  map[token.Pos]bool // imports whose problem has been told
 
@@ -44,6 +45,7 @@ func readSource(src Source) (*code, error) {
 		fset:    token.NewFileSet(),
 		texts:   map[string][]byte{},
 		read:    map[string]bool{},
+		folders: map[string]string{},
 		imports: map[string]bool{},
 		missing: map[token.Pos]bool{},
 	}
@@ -72,6 +74,9 @@ func ownPath(src Source) string {
 // readPackage reads the files of one package, then the packages that they import.
 func (c *code) readPackage(importPath string, names []string, importedAt string) {
 	c.read[importPath] = true
+	if len(names) > 0 {
+		c.folders[importPath] = filepath.Dir(names[0])
+	}
 	pkg := check.Package{Path: importPath, GoVersion: c.src.GoVersion}
 	wrong := len(c.problems)
 	for _, name := range names {
@@ -261,6 +266,9 @@ func (c *code) names(words ...string) bool {
 	}
 	return false
 }
+
+// folder is what lies beside a package's source, for //go:embed.
+func (c *code) folder(importPath string) fs.FS { return os.DirFS(c.folders[importPath]) }
 
 // usesFiles tells whether the code may name os.Stdin, os.Stdout or os.Stderr, which have to be real files then.
 func (c *code) usesFiles() bool { return c.names("Stdin", "Stdout", "Stderr") }
