@@ -36,8 +36,10 @@ func (w *Words) Keep(from *os.File) {
 	_, err := io.Copy(struct{ io.Writer }{w}, from)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.take(w.rest)
-	w.rest = nil
+	if len(w.rest) > 0 {
+		w.take(w.rest)
+		w.rest = nil
+	}
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		w.kept = fmt.Appendf(w.kept, "\ncoma: read: %v", err)
 	}

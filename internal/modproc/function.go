@@ -95,8 +95,7 @@ func panicFrames(projectDir string) []Frame {
 		frame, more := frames.Next()
 		switch {
 		case frame.Function == "runtime.gopanic":
-			thrown = true
-			found = stack{} // of a panic in a deferred function, what raised the first one stands further down
+			thrown = true // the innermost: a panic in a deferred function is the one that was recovered
 		case thrown && strings.HasPrefix(frame.Function, ownFunction):
 			return found.shown(projectDir)
 		case thrown:
