@@ -126,6 +126,7 @@ type compiler struct {
 	places map[ssa.Value]place
 	offs   []uintptr
 	blocks map[*ssa.BasicBlock]*block
+	order  *order
 }
 
 // alias is a value that is a part of another's register.
@@ -172,6 +173,7 @@ func (c *compiler) compile() {
 	for _, b := range fn.Blocks {
 		c.blocks[b] = &block{}
 	}
+	c.order = c.p.newOrder(fn)
 	for _, b := range fn.Blocks {
 		c.block(b)
 	}
@@ -414,7 +416,7 @@ func (c *compiler) spare(v ssa.Value) uintptr { return c.offs[c.extra[v]] }
 // block compiles one basic block.
 func (c *compiler) block(from *ssa.BasicBlock) {
 	b := c.blocks[from]
-	for n, i := range from.Instrs {
+	for _, i := range c.order.block(from) {
 		switch i := i.(type) {
 		case *ssa.Phi, *ssa.DebugRef, *ssa.ChangeType, *ssa.Field:
 			continue
@@ -434,13 +436,12 @@ func (c *compiler) block(from *ssa.BasicBlock) {
 			continue
 		}
 		b.code = append(b.code, do)
-		b.pos = append(b.pos, position(from, n))
+		b.pos = append(b.pos, position(i))
 	}
 }
 
 // position is where an instruction stands in the source; those that stand nowhere share the place of their operand.
-func position(b *ssa.BasicBlock, n int) token.Pos {
-	i := b.Instrs[n]
+func position(i ssa.Instruction) token.Pos {
 	if pos := i.Pos(); pos.IsValid() {
 		return pos
 	}

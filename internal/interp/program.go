@@ -83,6 +83,8 @@ type Program struct {
 	interruptible bool
 	maxDepth      int
 
+	files map[*types.Package][]*ast.File // of own
+
 	functions sync.Map // *ssa.Function to *function
 	globals   sync.Map // *ssa.Global to unsafe.Pointer
 	envs      sync.Map // *ssa.Function to *envLayout
@@ -104,6 +106,7 @@ func Load(fset *token.FileSet, packages []*check.Checked, opt Options) (p *Progr
 	}
 	p = &Program{
 		opt: opt, fset: fset, source: map[*types.Package]*ssa.Package{}, own: map[*types.Package]bool{},
+		files:         map[*types.Package][]*ast.File{},
 		interruptible: opt.Interruptible,
 		maxDepth:      opt.MaxDepth, halt: make(chan struct{}), loading: true,
 	}
@@ -164,6 +167,8 @@ func (p *Program) build(packages []*check.Checked) error {
 	for _, pkg := range packages {
 		create(pkg.Types, pkg.Files, pkg.Info)
 		p.own[pkg.Types] = true
+		p.files[pkg.Types] = pkg.Files
+		p.prog.Package(pkg.Types).SetDebugMode(true) // it tells of each value which expression's it is
 	}
 	for _, pkg := range slices.Clone(p.order) {
 		for _, imported := range pkg.Pkg.Imports() {
