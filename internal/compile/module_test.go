@@ -35,7 +35,7 @@ func run(t *testing.T, spec compile.Spec) outcome {
 	endpoint := host.Endpoint()
 	out := newCapture()
 	instance, err := module.StartProcess(t.Context(), module.Spec{
-		Source: moduleSource(spec), Agent: agentName, Generation: 1, Executable: []string{executable},
+		Source: moduleSource(spec), Agent: agentName, Generation: 1, Executable: []string{executable}, Compiled: true,
 		API: endpoint.API, Broker: endpoint.Broker, Token: endpoint.Token,
 	}, out)
 	if err != nil {
@@ -146,6 +146,8 @@ func TestModuleDies(t *testing.T) {
 		{"panic in Run", `panic("boom")`, "", "panic: boom", []string{"chat/chat.go:9: chat.Run"}},
 		{"nil map in a function", `inner(nil); return nil`, helper, "panic: assignment to entry in nil map", []string{"chat/chat.go:13: chat.inner", "chat/chat.go:9: chat.Run"}},
 		{"in the standard library", `fmt.Println(strings.Repeat("x", -1))`, "", "panic: strings: negative Repeat count", []string{"chat/chat.go:9: chat.Run"}},
+		{"in a goroutine", `done := make(chan bool); go inner(nil); <-done`, helper, "panic: assignment to entry in nil map", []string{"chat/chat.go:13: chat.inner"}},
+		{"stack overflow", `endless(1)`, "\nfunc endless(n int) int { return endless(n+1) + 1 }\n", "stack overflow", nil},
 		{"an error", `return fmt.Errorf("no luck")`, "", "no luck", nil},
 		{"os.Exit", `os.Exit(3)`, "", "exit status 3", nil},
 		{"Goexit", `runtime.Goexit()`, "", "runtime.Goexit ended Run", nil},
@@ -162,6 +164,12 @@ func TestModuleDies(t *testing.T) {
 			var frames []string
 			for _, f := range failure.Frames {
 				frames = append(frames, modproc.Frame{File: f.File, Line: f.Line, Function: f.Function}.String())
+			}
+			if test.name == "stack overflow" { // as many as are told
+				if len(frames) < 3 || frames[2] != "chat/chat.go:12: chat.endless" {
+					t.Errorf("frames are %q", frames)
+				}
+				frames = nil
 			}
 			if failure.Cause != test.cause || !slices.Equal(frames, test.frames) {
 				t.Errorf("it died of %q at %q, want %q at %q", failure.Cause, frames, test.cause, test.frames)

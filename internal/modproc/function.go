@@ -24,7 +24,7 @@ func (f Functions) Load(_ context.Context, p *Process) (Program, error) {
 	if run == nil {
 		return nil, fmt.Errorf("load module %s: it is none of those that this program was built of", source.Name)
 	}
-	return &function{run: run, projectDir: cmp.Or(f.SourceDir, source.ProjectDir), moved: f.SourceDir}, nil
+	return &function{run: run, projectDir: cmp.Or(f.SourceDir, source.ProjectDir)}, nil
 }
 
 // Function is the engine of a program with one module, whatever its name.
@@ -38,12 +38,12 @@ func (run one) Load(_ context.Context, p *Process) (Program, error) {
 
 // function is a compiled module, loaded.
 type function struct {
-	run               coma.RunFunc
-	projectDir, moved string
+	run        coma.RunFunc
+	projectDir string
 }
 
 // Loaded says that it may start processes: what the compiler has linked is not looked into.
-func (f *function) Loaded() Loaded { return Loaded{Spawns: true, SourceDir: f.moved} }
+func (f *function) Loaded() Loaded { return Loaded{Spawns: true, SourceDir: f.projectDir} }
 
 // Run calls the function on a goroutine of its own, so that runtime.Goexit ends that alone.
 func (f *function) Run(ctx context.Context, agent *coma.Agent) error {

@@ -46,8 +46,9 @@ type Report struct {
 // Loaded says that the code is loaded and waits.
 type Loaded struct {
 	Spawns bool `json:"spawns,omitempty"` // it can start processes: the host looks for them when it has ended
-	// SourceDir is the project's folder as compiled code knows it, where that is another than the assignment's: that of
-	// the machine on which "coma build" ran. The Go runtime's traces name files in it.
+	// SourceDir is the project's folder as compiled code knows it, the one that the Go runtime's traces name files in: for
+	// an agent of "coma build" a folder of the machine that built it. "" for interpreted code, whose traces are not the
+	// runtime's.
 	SourceDir string `json:"source_dir,omitempty"`
 }
 
