@@ -79,6 +79,15 @@ func Refusals() []Refusal {
 			find:    bodyless,
 		},
 		{
+			ID:      "caller",
+			What:    "functions and options of the standard library that look at the Go stack",
+			Message: "%s would see the interpreter's stack",
+			Cases:   watchers(),
+			Reason:  "They find out which function called them from the Go stack, where an interpreted function is not. runtime.Caller, runtime.Stack and debug.Stack work.",
+			WayOut:  "use runtime.Caller, or let engine: go compile this module",
+			find:    callers,
+		},
+		{
 			ID:      "linkname",
 			What:    "`//go:linkname`",
 			Message: "//go:linkname has no effect in interpreted modules",

@@ -59,8 +59,8 @@ func (c *compiler) static(fn *ssa.Function, bindings []ssa.Value, call *ssa.Call
 		if do := c.p.intrinsic(fn); do != nil {
 			return &intrinsicCall{do: do, args: c.arguments(call.Args)}
 		}
-		if name := fn.String(); c.p.opt.Traced[name] != nil {
-			return &tracedCall{do: c.p.opt.Traced[name], args: c.arguments(call.Args)}
+		if do := c.p.traced[fn.String()]; do != nil {
+			return &tracedCall{do: do, args: c.arguments(call.Args), outs: newCompiled(c.p.compiledFunction(fn)).outs}
 		}
 		return &compiledCall{compiled: newCompiled(c.p.compiledFunction(fn)), args: c.arguments(call.Args)}
 	}
@@ -136,6 +136,7 @@ func (s *compiledCall) later(f *frame, t *thread) (*frame, func()) {
 type tracedCall struct {
 	do   Traced
 	args []argument
+	outs []uintptr // offsets of the results
 }
 
 func (s *tracedCall) call(f *frame, ret unsafe.Pointer) {
@@ -143,7 +144,13 @@ func (s *tracedCall) call(f *frame, ret unsafe.Pointer) {
 	for i, a := range s.args {
 		in[i] = valueAt(a.t, f.at(a.off))
 	}
-	s.do(f.t.trace(), in)
+	out := s.do(f.t.trace(), in)
+	if ret == nil {
+		return
+	}
+	for i, off := range s.outs {
+		valueAt(out[i].Type(), unsafe.Add(ret, off)).Set(out[i])
+	}
 }
 
 func (s *tracedCall) later(f *frame, t *thread) (*frame, func()) {

@@ -19,6 +19,7 @@ type frame struct {
 	defers     *deferred
 	panic      *panicking // what this frame's deferred calls may recover
 	deferredBy *frame     // the frame whose deferred call this is
+	broken     []Frame    // where the panic began that this frame's deferred calls follow
 }
 
 // thread is a goroutine as far as interpreted code runs on it: each call from compiled into interpreted code begins one.
@@ -62,7 +63,7 @@ func (f *frame) call() {
 		f.run(f.fn.entry)
 	}
 	t.top = f.caller
-	f.caller, f.ret, f.deferredBy, f.t = nil, nil, nil, nil
+	f.caller, f.ret, f.deferredBy, f.broken, f.t = nil, nil, nil, nil, nil
 	f.fn.frames.Put(f)
 }
 

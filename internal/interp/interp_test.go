@@ -91,3 +91,60 @@ func TestCases(t *testing.T) {
 		})
 	}
 }
+
+// run loads a program of one file and returns what its Main returns.
+func run(t *testing.T, source string) string {
+	t.Helper()
+	p, errs, err := load(t, &txtar.Archive{Files: []txtar.File{{Name: "case.go", Data: []byte(source)}}}, "case")
+	if err != nil || len(errs) > 0 {
+		t.Fatal(err, errs)
+	}
+	p.Init()
+	return p.Lookup("case", "Main").Interface().(func() string)()
+}
+
+// TestStackFunctions looks at what the functions that tell of their callers say.
+func TestStackFunctions(t *testing.T) {
+	got := run(t, `package program
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+func where() string {
+	_, file, line, ok := runtime.Caller(1)
+	return fmt.Sprint(file, line, ok)
+}
+
+func breaks() {
+	panic("broken")
+}
+
+func guarded() (stack string) {
+	defer func() {
+		if recover() != nil {
+			stack = string(debug.Stack())
+		}
+	}()
+	breaks()
+	return ""
+}
+
+func Main() string {
+	return where() + "\n" + strings.ReplaceAll(guarded(), "\n\t", " ")
+}
+`)
+	want := `case.go30 true
+goroutine 1 [running]:
+program.guarded.func1(...) case.go:22
+program.breaks(...) case.go:16
+program.guarded(...) case.go:25
+program.Main(...) case.go:30
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

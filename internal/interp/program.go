@@ -8,6 +8,7 @@ import (
 	"go/types"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"runtime"
@@ -35,6 +36,8 @@ type Options struct {
 	// Traced replaces functions and methods, by names as for Method ("os.Exit"), where they are called by name: they are
 	// told where from.
 	Traced map[string]Traced
+	// Dir is the folder that the files' names are relative to; runtime.Caller tells absolute ones.
+	Dir string
 	// Folder is the folder of a package, by import path, for //go:embed.
 	Folder func(path string) fs.FS
 	// Uncaught is told of a panic that would end the process: nobody has recovered it on a goroutine that the program
@@ -48,9 +51,9 @@ type Options struct {
 	MaxDepth int
 }
 
-// Traced stands in for a compiled function without results. Frames are where it is called, innermost first; in are the
-// receiver, if it is a method, and the arguments, variadic ones as a slice.
-type Traced func(frames []Frame, in []reflect.Value)
+// Traced stands in for a compiled function. Frames are where it is called, innermost first; in are the receiver, if it is a
+// method, and the arguments, variadic ones as a slice. It returns the results.
+type Traced func(frames []Frame, in []reflect.Value) []reflect.Value
 
 // LoadError is something that checked source asks for and cannot have.
 type LoadError struct {
@@ -80,6 +83,7 @@ type Program struct {
 	source        map[*types.Package]*ssa.Package // packages with function bodies
 	own           map[*types.Package]bool         // those among them that nothing compiled knows
 	order         []*ssa.Package                  // of initialisation
+	traced        map[string]Traced
 	interruptible bool
 	maxDepth      int
 
@@ -120,6 +124,8 @@ func Load(fset *token.FileSet, packages []*check.Checked, opt Options) (p *Progr
 	if p.opt.Stderr == nil {
 		p.opt.Stderr = os.Stderr
 	}
+	p.traced = p.stackFunctions()
+	maps.Copy(p.traced, opt.Traced)
 	p.types = &typeTable{p: p, learned: map[*types.Package]bool{}}
 	defer func() {
 		switch r := recover().(type) {

@@ -26,6 +26,10 @@ func (t *thread) trace() []Frame {
 			continue
 		}
 		frames = append(frames, Frame{Function: f.fn.name, Position: f.position()})
+		if f.deferredBy != nil && f.deferredBy.broken != nil {
+			// What panicked is still on a compiled program's stack while deferred functions run.
+			return append(frames, f.deferredBy.broken...)
+		}
 	}
 	return frames
 }

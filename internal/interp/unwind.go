@@ -43,6 +43,7 @@ func (f *frame) attempt() (ok bool) {
 			return
 		}
 		f.panic = t.caught(value)
+		f.broken = f.panic.frames
 		t.top = f
 		f.runDefers()
 		f.rethrow()

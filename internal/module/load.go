@@ -98,7 +98,7 @@ func (p *Program) closeStreams() {
 
 // load makes the code ready and runs its initialisation.
 func (p *Program) load(ctx context.Context, opt interp.Options) error {
-	opt.Folder = p.code.folder
+	opt.Folder, opt.Dir = p.code.folder, p.code.src.ProjectDir
 	in, err := interp.Load(p.code.fset, p.code.checked, opt)
 	if err != nil {
 		var at *interp.LoadError

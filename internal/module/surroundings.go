@@ -48,9 +48,10 @@ func (s *surroundings) method(string) (reflect.Value, bool) { return reflect.Val
 // traced are the functions that end the program, told where they are called from.
 func (s *surroundings) traced() map[string]interp.Traced {
 	fatal := func(by string, print func(in []reflect.Value)) interp.Traced {
-		return func(frames []interp.Frame, in []reflect.Value) {
+		return func(frames []interp.Frame, in []reflect.Value) []reflect.Value {
 			print(in)
 			s.exit(1, by, frames)
+			return nil
 		}
 	}
 	logger := func(in []reflect.Value) (*log.Logger, []reflect.Value) {
@@ -58,7 +59,10 @@ func (s *surroundings) traced() map[string]interp.Traced {
 	}
 	standard := func(in []reflect.Value) (*log.Logger, []reflect.Value) { return s.logger(), in }
 	traced := map[string]interp.Traced{
-		"os.Exit": func(frames []interp.Frame, in []reflect.Value) { s.exit(int(in[0].Int()), "os.Exit", frames) },
+		"os.Exit": func(frames []interp.Frame, in []reflect.Value) []reflect.Value {
+			s.exit(int(in[0].Int()), "os.Exit", frames)
+			return nil
+		},
 	}
 	for prefix, of := range map[string]func([]reflect.Value) (*log.Logger, []reflect.Value){"log.": standard, "(*log.Logger).": logger} {
 		traced[prefix+"Fatal"] = fatal("log.Fatal", func(in []reflect.Value) {
