@@ -89,7 +89,7 @@ talk by messages and share one memory, and each can be edited while the agent li
 			root.AddCommand(cmd)
 		}
 	}
-	add(groupAgents, newNew(), newCheck(), newRun(), newPs())
+	add(groupAgents, newNew(), newCheck(), newBuild(), newRun(), newPs())
 	add(groupTalk, newSend(), newListen(), newMessages(), newMemory())
 	add(groupBackend, newBackend(), newDoctor())
 	add(groupOther, newVersion())
