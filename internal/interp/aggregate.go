@@ -178,12 +178,16 @@ func (c *compiler) slice(i *ssa.Slice) instruction {
 		size = t.Elem().Size()
 		array = func(f *frame) header { return *(*header)(f.at(x)) }
 	}
+	errors := c.p.errors
 	return func(f *frame) {
 		s := array(f)
 		lo := at(f, low, 0)
 		hi := at(f, high, s.len)
 		end := at(f, limit, s.cap)
 		if uint(end) > uint(s.cap) || uint(hi) > uint(end) || uint(lo) > uint(hi) {
+			if fixed && uint(end) > uint(s.cap) {
+				panic(errors.limit(end, s.cap))
+			}
 			sliceOutOfRange(s, lo, hi, end, limit != nil, fixed)
 		}
 		data := s.data
@@ -200,7 +204,7 @@ func sliceOutOfRange(s header, lo, hi, end int, full, fixed bool) {
 	switch {
 	case full:
 		_ = dummy[lo:hi:end]
-	case fixed:
+	case fixed: // an array, whose length is told, as a string's is
 		_ = unsafe.String((*byte)(s.data), s.len)[lo:hi]
 	default:
 		_ = dummy[lo:hi]

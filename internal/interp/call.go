@@ -37,7 +37,7 @@ func (c *compiler) arguments(vs []ssa.Value) []argument {
 // callable finds out what is called. It is nil for functions that do nothing.
 func (c *compiler) callable(call *ssa.CallCommon) callable {
 	if call.IsInvoke() {
-		return &invoker{p: c.p, method: call.Method, value: c.off(call.Value), args: c.arguments(call.Args)}
+		return &invoker{p: c.p, method: call.Method, value: c.off(call.Value), args: c.arguments(call.Args), wrapper: c.fn.wrapper}
 	}
 	switch fn := call.Value.(type) {
 	case *ssa.Function:

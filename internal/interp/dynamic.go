@@ -1,7 +1,6 @@
 package interp
 
 import (
-	"go/token"
 	"go/types"
 	"reflect"
 	"runtime"
@@ -176,16 +175,12 @@ func (c *compiler) nilMethodValue(i *ssa.TypeAssert) instruction {
 
 // invoker calls a method of an interface value.
 type invoker struct {
-	c      *compiler
-	method *types.Func
-	value  uintptr
-	args   []argument
-	pos    token.Pos
-	known  sync.Map // unsafe.Pointer (dynamic type) to *target
-	last   struct {
-		sync.Mutex
-	}
-	p *Program
+	p       *Program
+	method  *types.Func
+	value   uintptr
+	args    []argument
+	wrapper bool     // the call stands in a wrapper
+	known   sync.Map // unsafe.Pointer (dynamic type) to *target
 }
 
 // target is a method of one dynamic type.
@@ -235,6 +230,9 @@ func (v *invoker) call(f *frame, ret unsafe.Pointer) {
 	}
 	g := v.enter(to, &data, f, f.t)
 	g.ret = ret
+	if v.wrapper {
+		g.deferredBy = f.deferredBy
+	}
 	g.call()
 }
 

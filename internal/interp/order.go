@@ -102,7 +102,7 @@ func (o *order) add(b *ssa.BasicBlock, n int) {
 		o.leave(b, i)
 	default:
 		switch {
-		case isElement(b, n):
+		case isElement(b, n), o.boxedEarly(i):
 			o.emit(i)
 		case o.late(i):
 			o.wait(i)
@@ -357,15 +357,13 @@ func (o *order) late(i ssa.Instruction) bool {
 			return o.addressable(i.X) && o.addressable(i.Y)
 		}
 		return true
-	case *ssa.ChangeType, *ssa.ChangeInterface, *ssa.MultiConvert, *ssa.FieldAddr, *ssa.IndexAddr, *ssa.Field, *ssa.Index,
+	case *ssa.ChangeType, *ssa.ChangeInterface, *ssa.MakeInterface, *ssa.MultiConvert, *ssa.FieldAddr, *ssa.IndexAddr, *ssa.Field, *ssa.Index,
 		*ssa.MakeClosure, *ssa.Extract, *ssa.SliceToArrayPointer:
 		return true
 	case *ssa.Convert:
 		from, ok := i.X.Type().Underlying().(*types.Basic)
 		_, slice := i.Type().Underlying().(*types.Slice)
 		return !ok || from.Info()&types.IsString == 0 || !slice
-	case *ssa.MakeInterface:
-		return !o.boxedByAddress(i.X.Type()) || o.addressable(i.X)
 	case *ssa.Lookup:
 		if m, ok := i.X.Type().Underlying().(*types.Map); ok && !o.fastKey(m) && !o.addressable(i.Index) {
 			o.need(i)
@@ -379,13 +377,28 @@ func (o *order) late(i ssa.Instruction) bool {
 	return false
 }
 
+// boxedEarly tells whether a value is copied on the spot because it will be put into an interface by its address.
+func (o *order) boxedEarly(i ssa.Instruction) bool {
+	v, ok := i.(ssa.Value)
+	if !ok || v.Referrers() == nil {
+		return false
+	}
+	for _, user := range *v.Referrers() {
+		if box, ok := user.(*ssa.MakeInterface); ok {
+			return o.boxedByAddress(box.X.Type()) && !o.addressable(v)
+		}
+	}
+	return false
+}
+
 // addressable tells whether a value is read from a variable, rather than made in the expression.
 func (o *order) addressable(v ssa.Value) bool {
 	switch v := v.(type) {
 	case *ssa.Const:
 		return true
 	case *ssa.UnOp:
-		return v.Op == token.MUL && !o.isFresh(root(v.X))
+		_, converted := v.X.(*ssa.SliceToArrayPointer)
+		return v.Op == token.MUL && !converted && !o.isFresh(root(v.X))
 	}
 	return false
 }
@@ -393,11 +406,7 @@ func (o *order) addressable(v ssa.Value) bool {
 // boxedByAddress tells whether the compiler makes an interface of a value of this type by a function that wants its
 // address (cmd/compile/internal/walk/convert.go, dataWordFuncName).
 func (o *order) boxedByAddress(t types.Type) bool {
-	rt := o.p.types.of(t)
-	if pointerShaped(rt) {
-		return false
-	}
-	switch shapeOf(rt) {
+	switch shapeOf(o.p.types.of(t)) {
 	case shape16, shape32, shape64, shapeString, shapeSlice:
 		return false
 	}

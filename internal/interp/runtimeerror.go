@@ -13,7 +13,9 @@ import (
 type runtimeErrors struct {
 	bounds reflect.Type // runtime.boundsError
 	text   reflect.Type // runtime.errorString
-	code   uint8        // that of a failed conversion of a slice to an array
+	// Codes of boundsError.
+	toArray uint8 // conversion of a slice to a longer array
+	beyond  uint8 // a third index beyond an array
 }
 
 // boundsError has the layout of runtime.boundsError.
@@ -34,8 +36,15 @@ func newRuntimeErrors() (e runtimeErrors, ok bool) {
 	if e.bounds.Kind() != reflect.Struct || e.bounds.Size() != unsafe.Sizeof(boundsError{}) || e.text.Kind() != reflect.String {
 		return e, false
 	}
-	e.code = (*boundsError)((*words)(unsafe.Pointer(&bounds)).data).code
-	return e, e.conversion(1, 2).Error() == bounds.Error() && e.textual("integer divide by zero").Error() == text.Error()
+	e.toArray = codeOf(bounds)
+	three := 3
+	limit := provoked(func() { _ = new([2]int)[:1:three] })
+	if reflect.TypeOf(limit) != e.bounds {
+		return e, false
+	}
+	e.beyond = codeOf(limit)
+	return e, e.conversion(1, 2).Error() == bounds.Error() && e.limit(3, 2).Error() == limit.Error() &&
+		e.textual("integer divide by zero").Error() == text.Error()
 }
 
 // provoked is the error that f panics with.
@@ -45,10 +54,21 @@ func provoked(f func()) (err runtime.Error) {
 	return nil
 }
 
+func codeOf(err error) uint8 { return (*boundsError)((*words)(unsafe.Pointer(&err)).data).code }
+
 // conversion is the error of converting a slice to a longer array.
 func (e runtimeErrors) conversion(have, want int) runtime.Error {
+	return e.outOfBounds(boundsError{int64(want), have, true, e.toArray})
+}
+
+// limit is the error of slicing an array of length n with a third index that is beyond it.
+func (e runtimeErrors) limit(index, n int) runtime.Error {
+	return e.outOfBounds(boundsError{int64(index), n, true, e.beyond})
+}
+
+func (e runtimeErrors) outOfBounds(b boundsError) runtime.Error {
 	v := reflect.New(e.bounds)
-	*(*boundsError)(v.UnsafePointer()) = boundsError{int64(want), have, true, e.code}
+	*(*boundsError)(v.UnsafePointer()) = b
 	return v.Elem().Interface().(runtime.Error)
 }
 

@@ -20,13 +20,15 @@ import (
 type typeTable struct {
 	p *Program
 
-	mu      sync.Mutex
-	known   typeutil.Map            // types.Type to reflect.Type
-	learned map[*types.Package]bool // packages whose unexported types have been looked for
-	pending []func()                // what is to be done once the types under construction have their layout
-	busy    bool                    // pending is being worked off, further out
-	built   []builtType
-	source  sync.Map // unsafe.Pointer (rtype) to types.Type, of types whose methods are interpreted
+	mu       sync.Mutex
+	known    typeutil.Map            // types.Type to reflect.Type
+	learned  map[*types.Package]bool // packages whose unexported types have been looked for
+	pending  []func()                // what is to be done once the types under construction have their layout
+	busy     bool                    // pending is being worked off, further out
+	building typeutil.Map            // unnamed structs whose methods are being looked up
+	made     []*madeType             // that the program has, its own and adopted ones
+	closed   bool                    // nothing is taken from the pool any more
+	source   sync.Map                // unsafe.Pointer (rtype) to types.Type, of types whose methods are interpreted
 }
 
 // of is the runtime type of t. It panics with a *buildError where there is none.
@@ -35,34 +37,17 @@ func (tt *typeTable) of(t types.Type) reflect.Type {
 	defer tt.mu.Unlock()
 	rt := tt.find(t)
 	for !tt.busy && len(tt.pending) > 0 {
-		tt.busy = true
-		next := tt.pending[0]
-		tt.pending = tt.pending[1:]
-		next()
-		tt.busy = false
+		tt.workOff()
 	}
 	return rt
 }
 
-// builtType is a type that was given methods.
-type builtType struct {
-	t       reflect.Type
-	methods []rtype.Method
-}
-
-// release takes the methods' code from the types that were built, so that the program can be collected.
-func (tt *typeTable) release() {
-	tt.mu.Lock()
-	defer tt.mu.Unlock()
-	for _, b := range tt.built {
-		for i := range b.methods {
-			b.methods[i].Call = func(unsafe.Pointer, []reflect.Value) []reflect.Value { panic(errClosed) }
-		}
-		if err := rtype.SetMethods(b.t, b.methods); err != nil {
-			panic(err) // they are the methods that it was built with
-		}
-	}
-	tt.built = nil
+func (tt *typeTable) workOff() {
+	tt.busy = true
+	defer func() { tt.busy = false }()
+	next := tt.pending[0]
+	tt.pending = tt.pending[1:]
+	next()
 }
 
 // errClosed is what becomes of calls into a program that is closed.
@@ -70,6 +55,9 @@ var errClosed = errors.New("the module that declared this type has ended")
 
 // must and built turn errors of package rtype into those of loading.
 func must(err error) {
+	if errors.Is(err, rtype.ErrFull) {
+		panic(&buildError{text: "this process has no room for more types and methods, which changed with every load and cannot be freed: restart the host, or run this module with isolation: process"})
+	}
 	if err != nil {
 		panic(&buildError{text: err.Error()})
 	}
@@ -177,20 +165,48 @@ func (tt *typeTable) structure(s *types.Struct) reflect.Type {
 		v := s.Field(i)
 		fields[i] = rtype.Field{Name: v.Name(), Type: tt.find(v.Type()), Tag: s.Tag(i), Embedded: v.Embedded()}
 		if !v.Exported() {
-			fields[i].PkgPath = v.Pkg().Path()
+			fields[i].PkgPath = tt.p.pathOf(v.Pkg())
 		}
 		embeds = embeds || v.Embedded()
 	}
 	if !embeds {
 		return built(rtype.Struct(fields, nil, nil))
 	}
-	value, pointer := tt.methods(s)
-	rt := built(rtype.Struct(fields, value, pointer))
-	if len(pointer) > 0 {
-		tt.source.Store(rtypeOf(rt), types.Type(s))
-		tt.source.Store(rtypeOf(reflect.PointerTo(rt)), types.Type(types.NewPointer(s)))
+	return tt.withMethods(s, fields)
+}
+
+// withMethods is the type of a struct that has the methods of what it embeds.
+func (tt *typeTable) withMethods(s *types.Struct, fields []rtype.Field) reflect.Type {
+	if tt.p.prog.MethodSets.MethodSet(types.NewPointer(s)).Len() == 0 {
+		return built(rtype.Struct(fields, nil, nil))
 	}
+	if rt := tt.lasting(s); rt != nil {
+		return rt
+	}
+	if tt.building.At(s) != nil {
+		panic(&buildError{text: fmt.Sprintf("a method of %v has the same type in its signature; give that struct type a name", s)})
+	}
+	tt.building.Set(s, true)
+	defer tt.building.Delete(s)
+	value, pointer := tt.methods(s)
+	must(typesLeft.maySpend())
+	rt := built(rtype.Struct(fields, value, pointer))
+	key, list := tt.identify(s)
+	tt.keep(s, &madeType{key: key, list: list, owner: tt, rt: rt, pointer: reflect.PointerTo(rt),
+		value: withoutCode(value), methods: withoutCode(pointer), complete: true})
 	return rt
+}
+
+// lasting is the type for t that an earlier program has left; nil if there is none.
+func (tt *typeTable) lasting(t types.Type) reflect.Type {
+	if tt.closed {
+		return nil
+	}
+	key, list := tt.identify(t)
+	if m := typesLeft.take(tt, key, list); m != nil {
+		return m.rt
+	}
+	return nil
 }
 
 func (tt *typeTable) iface(t *types.Interface) reflect.Type {
@@ -203,8 +219,8 @@ func (tt *typeTable) iface(t *types.Interface) reflect.Type {
 		m := t.Method(i)
 		methods[i] = rtype.Method{Name: m.Name(), Type: tt.signature(m.Signature())}
 		if !m.Exported() {
-			methods[i].PkgPath = m.Pkg().Path()
-			pkgPath = m.Pkg().Path()
+			pkgPath = tt.p.pathOf(m.Pkg())
+			methods[i].PkgPath = pkgPath
 		}
 	}
 	return built(rtype.Interface(pkgPath, methods))
@@ -231,23 +247,26 @@ func (tt *typeTable) named(t *types.Named) reflect.Type {
 			panic(&buildError{text: fmt.Sprintf("type %v of the standard library cannot be used here", t)})
 		}
 	}
+	if rt := tt.lasting(t); rt != nil {
+		return rt
+	}
+	must(typesLeft.maySpend())
 	n := rtype.NewNamed(tt.p.pathOf(obj.Pkg()), obj.Pkg().Name(), tt.nameOf(t))
 	rt := n.Type()
 	tt.known.Set(t, rt)
 	must(n.Layout(tt.outline(t.Underlying())))
+	m := &madeType{owner: tt, rt: rt, pointer: n.PointerTo()}
+	m.key, m.list = tt.identify(t)
+	tt.keep(t, m)
 	tt.pending = append(tt.pending, func() {
 		must(n.Complete(tt.find(t.Underlying())))
-		if _, ok := t.Underlying().(*types.Interface); ok {
-			return
+		if rt.Kind() != reflect.Interface {
+			value, pointer := tt.methods(t)
+			must(n.SetMethods(value, pointer))
+			m.value, m.methods = withoutCode(value), withoutCode(pointer)
 		}
-		value, pointer := tt.methods(t)
-		must(n.SetMethods(value, pointer))
-		tt.built = append(tt.built, builtType{rt, value}, builtType{n.PointerTo(), pointer})
+		m.complete = true
 	})
-	if _, ok := t.Underlying().(*types.Interface); !ok {
-		tt.source.Store(rtypeOf(rt), types.Type(t))
-		tt.source.Store(rtypeOf(n.PointerTo()), types.Type(types.NewPointer(t)))
-	}
 	return rt
 }
 
@@ -299,7 +318,7 @@ func (tt *typeTable) outline(t types.Type) reflect.Type {
 			v := t.Field(i)
 			fields[i] = rtype.Field{Name: v.Name(), Type: tt.outline(v.Type())}
 			if !v.Exported() {
-				fields[i].PkgPath = v.Pkg().Path()
+				fields[i].PkgPath = tt.p.pathOf(v.Pkg())
 			}
 		}
 		return built(rtype.Struct(fields, nil, nil))

@@ -39,6 +39,7 @@ func (f *frame) attempt() (ok bool) {
 			if !t.p.halted.Load() {
 				t.top = f
 				f.runDefers()
+				f.rethrow()
 			}
 			return
 		}
@@ -73,6 +74,7 @@ func (f *frame) runDeferred(d *deferred) {
 			f.panic = nil
 			if !f.t.p.halted.Load() {
 				f.runDefers()
+				f.rethrow()
 			}
 			return
 		}
