@@ -43,7 +43,10 @@ var modules = map[string]coma.RunFunc{
 	"webservice":   webservice.Run,
 }
 
-const modulesDir = "testdata/modules"
+const (
+	modulesDir  = "testdata/modules"
+	modulesPath = "github.com/concurrent-modular-agent/coma/internal/differential/" + modulesDir // %T of a generic type tells it
+)
 
 func TestModulesSayTheSame(t *testing.T) {
 	model := httptest.NewServer(http.HandlerFunc(fakeModel))
@@ -117,7 +120,7 @@ func loadModule(t *testing.T, name string) *module.Program {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	p, err := module.Load(ctx, module.Source{
-		Name: name, Dir: filepath.Join(project, name), GoFiles: files, ProjectDir: project, ModulePath: "example.com/modules",
+		Name: name, Dir: filepath.Join(project, name), GoFiles: files, ProjectDir: project, ModulePath: modulesPath,
 	}, &output{t: t})
 	if err != nil {
 		t.Fatal(err)
