@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// errFull is returned when the process has built more types or methods than there is room for.
-var errFull = errors.New("too many types and methods were built in this process; restart it")
+// ErrFull is returned when the process has built more types or methods than there is room for.
+var ErrFull = errors.New("too many types and methods were built in this process; restart it")
 
 // arenaSize bounds the records of one process. A type with a few methods takes about half a kilobyte.
 const arenaSize = 32 << 20
@@ -34,7 +34,7 @@ func reserve(size uintptr) (unsafe.Pointer, error) {
 	arena.Lock()
 	defer arena.Unlock()
 	if size > arenaSize-arena.used {
-		return nil, errFull
+		return nil, ErrFull
 	}
 	at := arena.used
 	arena.used += (size + 7) &^ 7
@@ -144,3 +144,16 @@ func (n name) String() string {
 	}
 	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(n.bytes), at)), length)
 }
+
+// Used is how much of what cannot be freed this process has used up: entry points of methods, and bytes of records.
+func Used() (methods int, bytes int) {
+	arena.Lock()
+	defer arena.Unlock()
+	return int(taken.Load()), int(arena.used)
+}
+
+// Room is what a process has of them.
+const (
+	RoomMethods = entries
+	RoomBytes   = arenaSize
+)

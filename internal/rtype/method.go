@@ -186,7 +186,7 @@ func newEntry() (int, error) {
 		return int(i), nil
 	}
 	taken.Add(-1)
-	return 0, errFull
+	return 0, ErrFull
 }
 
 // bind makes the two pieces of code of a method of h's type. They are the same where the interface's data word is

@@ -327,7 +327,7 @@ func TestExhaustion(t *testing.T) {
 		n := NewNamed("p", "p", "T")
 		must(t, n.Complete(reflect.TypeFor[int]()))
 		if err := n.SetMethods([]Method{constant("A", fmt.Sprint("A", i)), constant("B", fmt.Sprint("B", i))}, nil); err != nil {
-			if !errors.Is(err, errFull) || i < entries/4-10 {
+			if !errors.Is(err, ErrFull) || i < entries/4-10 {
 				t.Fatalf("type %d: %v", i, err)
 			}
 			break
@@ -353,7 +353,7 @@ func TestExhaustion(t *testing.T) {
 	if got := fmt.Sprintf("%+v", reflect.Zero(n.Type()).Interface()); got != "{A:0 B:0}" {
 		t.Error(got)
 	}
-	if err := n.SetMethods([]Method{constant("A", "a")}, nil); !errors.Is(err, errFull) {
+	if err := n.SetMethods([]Method{constant("A", "a")}, nil); !errors.Is(err, ErrFull) {
 		t.Error(err)
 	}
 	if got := fmt.Sprint(reflect.Zero(first.Type()).Interface()); got != "first" {
