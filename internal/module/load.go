@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -280,6 +281,8 @@ func (Interpreter) Load(ctx context.Context, process *modproc.Process) (modproc.
 	if err != nil {
 		return nil, err
 	}
+	// The module now waits, perhaps for long and with many others: what loading used is given back.
+	debug.FreeOSMemory()
 	return p, nil
 }
 
