@@ -188,4 +188,3 @@ func fakeModel(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // the module is gone
 	}
 }
-
