@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -46,6 +47,28 @@ func main() {
 	}
 }
 
+// peerEnv tells this program, when it starts itself again, what it is then: a role and what that is to know.
+const peerEnv = "COMA_BENCH_PEER"
+
+// asPeer plays such a role, and tells whether there was one.
+func asPeer() bool {
+	role, rest, ok := strings.Cut(os.Getenv(peerEnv), " ")
+	if !ok {
+		return false
+	}
+	var err error
+	if role == "task" {
+		err = doTask(rest)
+	} else {
+		err = relayPart(role, rest)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	return true
+}
+
 func run(ctx context.Context, names []string) error {
 	all := []struct {
 		name    string
@@ -55,6 +78,8 @@ func run(ctx context.Context, names []string) error {
 		{"reload", (*bench).reload},
 		{"messages", (*bench).messages},
 		{"many", (*bench).many},
+		{"interpreter", (*bench).interpreter},
+		{"toolchain", (*bench).toolchain},
 	}
 	for _, n := range names {
 		if !slices.ContainsFunc(all, func(m struct {
@@ -63,7 +88,7 @@ func run(ctx context.Context, names []string) error {
 		}) bool {
 			return m.name == n
 		}) {
-			return fmt.Errorf("no benchmark %q: there are start, reload, messages, many", n)
+			return fmt.Errorf("no benchmark %q: there are start, reload, messages, many, interpreter, toolchain", n)
 		}
 	}
 	dir, err := os.MkdirTemp("", "coma-bench-")

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -19,13 +18,12 @@ import (
 // relay answers every send, and the receiver tells it of every message.
 const (
 	relaySize  = 100
-	relayEnv   = "COMA_BENCH_PEER"
 	relayWarm  = 2000
 	relayTurns = 10_000
 )
 
-// peer is what this program is when it is started as a part of the relay.
-func peer(role, dir string) error {
+// relayPart is what this program is when it is started as a part of the relay.
+func relayPart(role, dir string) error {
 	up, err := net.Listen("unix", filepath.Join(dir, role))
 	if err != nil {
 		return err
@@ -135,7 +133,7 @@ func (b *bench) limit() (microseconds, perSecond float64, err error) {
 	}
 	for _, role := range []string{"echo", "relay"} {
 		cmd := exec.CommandContext(ctx, self)
-		cmd.Env = append(os.Environ(), relayEnv+"="+role+" "+dir)
+		cmd.Env = append(os.Environ(), peerEnv+"="+role+" "+dir)
 		cmd.Stderr = os.Stderr
 		if err := cmd.Start(); err != nil {
 			return 0, 0, err
@@ -206,17 +204,4 @@ func appears(path string) error {
 		time.Sleep(2 * time.Millisecond)
 	}
 	return errors.New(path + " does not appear")
-}
-
-// asPeer runs this program as a part of the relay if it was started so.
-func asPeer() bool {
-	role, dir, ok := strings.Cut(os.Getenv(relayEnv), " ")
-	if !ok {
-		return false
-	}
-	if err := peer(role, dir); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-	return true
 }
