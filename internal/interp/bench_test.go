@@ -65,17 +65,15 @@ func BenchmarkSpeed(b *testing.B) {
 	for _, name := range []string{"Fib", "Loop", "Slice", "Methods", "Interface", "Map", "Strings", "Channel", "Closure"} {
 		run := p.Lookup("speed", name).Interface().(func() int)
 		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				run()
-			}
+			timed(b, func() { run() })
 		})
 	}
 }
 
 func BenchmarkLoad(b *testing.B) {
-	for b.Loop() {
+	timed(b, func() {
 		if _, _, err := load(b, txtar.Parse([]byte(speedSource)), "speed"); err != nil {
 			b.Fatal(err)
 		}
-	}
+	})
 }

@@ -289,8 +289,10 @@ func (c *compiler) deferCall(i *ssa.Defer) instruction {
 
 // snapshot is a frame with the same registers: a builtin that is deferred sees its operands as they are now.
 func (f *frame) snapshot() *frame {
-	g := &frame{fn: f.fn, t: f.t, caller: f, regs: unsafeNew(f.fn.frameRType), block: f.block, pc: f.pc}
-	typedmemmove(f.fn.frameRType, g.regs, f.regs)
+	g := (*frame)(unsafeNew(f.fn.frameRType))
+	typedmemmove(f.fn.frameRType, unsafe.Pointer(g), unsafe.Pointer(f))
+	g.caller = f
+	g.ret, g.defers, g.panic, g.deferredBy = nil, nil, nil, nil
 	return g
 }
 
@@ -299,7 +301,7 @@ func (c *compiler) goCall(i *ssa.Go) instruction {
 		do := c.builtin(b, &i.Call, nil)
 		return func(f *frame) {
 			later := f.snapshot()
-			later.t, later.caller = &thread{p: f.t.p}, nil
+			later.t, later.caller = f.t.p.newThread(), nil
 			later.t.top = later
 			go later.t.run(func() { do(later) })
 		}
@@ -309,7 +311,7 @@ func (c *compiler) goCall(i *ssa.Go) instruction {
 		return nil
 	}
 	return func(f *frame) {
-		t := &thread{p: f.t.p}
+		t := f.t.p.newThread()
 		g, run := to.later(f, t)
 		if g != nil {
 			g.caller, g.depth = nil, 1
@@ -328,6 +330,7 @@ func (t *thread) run(call func()) {
 		}
 	}()
 	call()
+	t.leave()
 }
 
 // closure is a function with captured variables, behind a native func value.
@@ -378,7 +381,7 @@ func (c *compiler) makeClosure(i *ssa.MakeClosure) instruction {
 	if onlyCalled(i) {
 		return nil
 	}
-	dst, t := c.off(i), c.typeOf(i.Type())
+	dst, native := c.off(i), fn.nativeFuncs(c.typeOf(i.Type()))
 	lay := c.p.envOf(fn.ssa)
 	bindings := c.arguments(i.Bindings)
 	return func(f *frame) {
@@ -386,8 +389,7 @@ func (c *compiler) makeClosure(i *ssa.MakeClosure) instruction {
 		for n, b := range bindings {
 			b.copy(unsafe.Add(cl.env, lay.offs[n]), f.at(b.off))
 		}
-		v := nativeFunc(t, cl)
-		*(*unsafe.Pointer)(f.at(dst)) = (*words)(unsafe.Pointer(&v)).data // MakeFunc's record
+		*(*unsafe.Pointer)(f.at(dst)) = native(cl)
 	}
 }
 
@@ -399,7 +401,8 @@ func (fn *function) native(t reflect.Type) reflect.Value {
 			return
 		}
 		fn.p.compileLater(fn)
-		fn.value = nativeFunc(t, &closure{fn: fn})
+		word := fn.nativeFuncs(t)(&closure{fn: fn})
+		fn.value = valueAt(t, unsafe.Pointer(&word))
 	})
 	return fn.value
 }

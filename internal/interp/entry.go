@@ -1,67 +1,44 @@
 package interp
 
 import (
-	"fmt"
+	"go/types"
 	"reflect"
+	"sync"
 	"unsafe"
+
+	"github.com/concurrent-modular-agent/coma/internal/rtype"
 )
 
-// nativeFunc is a func value of type t, which compiled code can call as any other.
-//
-// It is not inlined, so that all that it makes have the same code (see closureAt).
-//
-//go:noinline
-func nativeFunc(t reflect.Type, cl *closure) reflect.Value {
-	return reflect.MakeFunc(t, func(args []reflect.Value) []reflect.Value { return cl.fn.fromCompiled(nil, cl, args) })
+// nativeFuncs makes func values of type t, which compiled code can call as any other, from closures of the function.
+func (fn *function) nativeFuncs(t reflect.Type) func(cl *closure) unsafe.Pointer {
+	funcs := rtype.FuncsOf(t)
+	frame := sync.OnceValue(func() []uintptr {
+		_, offs := rtype.Frame(t)
+		return offs
+	})
+	run := func(cl, args unsafe.Pointer) { fn.fromCompiled((*closure)(cl), nil, args, frame()) }
+	return func(cl *closure) unsafe.Pointer { return funcs.Make(run, unsafe.Pointer(cl)) }
 }
 
-// A func value that reflect.MakeFunc has made points to a record which holds, somewhere, the function that MakeFunc was
-// given: a closure of nativeFunc, if the value is ours, which holds cl. So calls among interpreted functions need not go
-// through reflection. Where these things are is looked up when the program starts.
-var (
-	stubCode   uintptr // the code address of every value made by MakeFunc
-	literal    uintptr // offset of the function in MakeFunc's record
-	nativeCode uintptr // the code address of nativeFunc's closures
-)
+// closureAt is the closure behind a func value, nil if it is compiled code: calls among interpreted functions need no
+// detour.
+func closureAt(fn unsafe.Pointer) *closure { return (*closure)(rtype.Subject(fn)) }
 
-func init() {
-	cl := &closure{}
-	v := nativeFunc(reflect.TypeFor[func()](), cl)
-	record := (*words)(unsafe.Pointer(&v)).data
-	if v.Kind() == reflect.Func && record != nil {
-		stubCode = *(*uintptr)(record)
-	}
-	const size = 48 // of the record
-	other := reflect.MakeFunc(reflect.TypeFor[func()](), func([]reflect.Value) []reflect.Value { return nil })
-	otherRecord := (*words)(unsafe.Pointer(&other)).data
-	for off := uintptr(8); off < size; off += 8 {
-		fn := *(*unsafe.Pointer)(unsafe.Add(record, off))
-		if fn == nil || fn == *(*unsafe.Pointer)(unsafe.Add(otherRecord, off)) || uintptr(fn) < 1<<12 {
-			continue
-		}
-		if *(**closure)(unsafe.Add(fn, 8)) == cl {
-			literal, nativeCode = off, *(*uintptr)(fn)
-		}
-	}
-	if nativeCode == 0 {
-		panic(fmt.Sprintf("interp: reflect.MakeFunc is not as this package knows it (%T)", v))
+// methodStub is what compiled code calls: the method of type t that a selection means, found when it is first called.
+func (p *Program) methodStub(sel *types.Selection, t reflect.Type) rtype.RawCall {
+	find := sync.OnceValues(func() (*function, []uintptr) {
+		_, offs := rtype.Frame(t)
+		return p.function(p.prog.MethodValue(sel)), offs
+	})
+	return func(recv, args unsafe.Pointer) {
+		fn, offs := find()
+		fn.fromCompiled(nil, recv, args, offs)
 	}
 }
 
-// closureAt is the closure behind a func value, nil if it is compiled code.
-func closureAt(fn unsafe.Pointer) *closure {
-	if *(*uintptr)(fn) != stubCode {
-		return nil
-	}
-	given := *(*unsafe.Pointer)(unsafe.Add(fn, literal))
-	if *(*uintptr)(given) != nativeCode {
-		return nil
-	}
-	return *(**closure)(unsafe.Add(given, 8))
-}
-
-// fromCompiled runs the function for compiled code. The receiver of a method, if recv is not nil, is at that address.
-func (fn *function) fromCompiled(recv unsafe.Pointer, cl *closure, args []reflect.Value) []reflect.Value {
+// fromCompiled runs the function for compiled code. The receiver of a method, if recv is not nil, is at that address;
+// args has arguments and room for the results, at offs.
+func (fn *function) fromCompiled(cl *closure, recv, args unsafe.Pointer, offs []uintptr) {
 	t := &thread{p: fn.p}
 	g := fn.enter(t, nil)
 	params := fn.params
@@ -69,27 +46,39 @@ func (fn *function) fromCompiled(recv unsafe.Pointer, cl *closure, args []reflec
 		params[0].copy(g.at(params[0].off), recv)
 		params = params[1:]
 	}
-	for n, a := range args {
-		valueAt(params[n].t, g.at(params[n].off)).Set(a)
+	for n, param := range params {
+		param.copy(g.at(param.off), unsafe.Add(args, offs[n]))
 	}
 	if cl != nil {
 		cl.load(g)
 	}
-	var ret unsafe.Pointer
-	if fn.results != nil {
-		ret = unsafeNew(fn.resultRType)
-		g.ret = ret
+	if fn.results == nil {
+		t.guard(g)
+		return
 	}
+	offs = offs[len(params):]
+	if fn.resultsAre(offs) {
+		g.ret = unsafe.Add(args, offs[0])
+		t.guard(g)
+		return
+	}
+	ret := unsafeNew(fn.resultRType)
+	g.ret = ret
 	t.guard(g)
-	out := make([]reflect.Value, len(fn.resultOffs))
 	for n, off := range fn.resultOffs {
-		rt := fn.results
-		if len(out) > 1 {
-			rt = fn.results.Field(n).Type
-		}
-		out[n] = valueAt(rt, unsafe.Add(ret, off))
+		rt := fn.results.Field(n).Type
+		typedmemmove(rtypeOf(rt), unsafe.Add(args, offs[n]), unsafe.Add(ret, off))
 	}
-	return out
+}
+
+// resultsAre tells whether the function's results lie at these distances, from the first one on.
+func (fn *function) resultsAre(offs []uintptr) bool {
+	for n, off := range fn.resultOffs {
+		if offs[n]-offs[0] != off {
+			return false
+		}
+	}
+	return true
 }
 
 // guard runs a frame that compiled code has called. A panic passes on to that code, with a note of where it was; where

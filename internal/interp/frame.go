@@ -5,9 +5,8 @@ import (
 	"unsafe"
 )
 
-// frame is one activation of a function. Its registers are memory of the function's frame type.
+// frame is one activation of a function. Its registers lie behind it.
 type frame struct {
-	regs   unsafe.Pointer
 	fn     *function
 	t      *thread
 	caller *frame
@@ -20,6 +19,8 @@ type frame struct {
 	panic      *panicking // what this frame's deferred calls may recover
 	deferredBy *frame     // the frame whose deferred call this is
 	broken     []Frame    // where the panic began that this frame's deferred calls follow
+
+	free *frame // the next free frame of the function
 }
 
 // thread is a goroutine as far as interpreted code runs on it: each call from compiled into interpreted code begins one.
@@ -27,23 +28,48 @@ type thread struct {
 	p        *Program
 	top      *frame     // the innermost frame; when a panic has been caught, still the one that panicked
 	rethrown *panicking // a panic on its way on from a frame that had caught it
+
+	free []*frame // by the function's id: frames to use again, a list through frame.free
+	age  uint64   // of free, see Program.collections
 }
 
-func (f *frame) at(off uintptr) unsafe.Pointer { return unsafe.Add(f.regs, off) }
+// newThread begins a thread. It is given back by leave, or left to the collector when something unusual has ended it.
+func (p *Program) newThread() *thread {
+	if t, ok := p.threads.Get().(*thread); ok {
+		return t
+	}
+	return &thread{p: p}
+}
+
+func (t *thread) leave() {
+	t.top, t.rethrown = nil, nil
+	t.p.threads.Put(t)
+}
+
+func (f *frame) at(off uintptr) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(f), off) }
 
 // enter takes a frame for a call. The caller fills in the arguments and calls f.call.
 func (fn *function) enter(t *thread, caller *frame) *frame {
-	fn.ready()
-	f, _ := fn.frames.Get().(*frame)
-	if f == nil {
-		f = &frame{fn: fn, regs: unsafeNew(fn.frameRType)}
-		typedmemmove(fn.frameRType, f.regs, fn.template)
+	var f *frame
+	if fn.id < len(t.free) && t.free[fn.id] != nil {
+		f = t.free[fn.id]
+		t.free[fn.id] = f.free
+	} else {
+		f = fn.newFrame()
 	}
 	f.t, f.caller = t, caller
 	f.depth = 1
 	if caller != nil {
 		f.depth = caller.depth + 1
 	}
+	return f
+}
+
+func (fn *function) newFrame() *frame {
+	fn.ready()
+	f := (*frame)(unsafeNew(fn.frameRType))
+	typedmemmove(fn.frameRType, unsafe.Pointer(f), fn.template)
+	f.fn = fn
 	return f
 }
 
@@ -63,8 +89,29 @@ func (f *frame) call() {
 		f.run(f.fn.entry)
 	}
 	t.top = f.caller
-	f.caller, f.ret, f.deferredBy, f.broken, f.t = nil, nil, nil, nil, nil
-	f.fn.frames.Put(f)
+	t.release(f)
+}
+
+// release keeps a frame for the next call of its function. Nothing can reach it any more: go/ssa allocates variables on
+// the heap (ssa.Alloc.Heap) whose address leaves the function's own instructions, and results have been copied.
+func (t *thread) release(f *frame) {
+	f.caller, f.ret, f.deferredBy, f.broken = nil, nil, nil, nil
+	if age := t.p.collections.Load(); t.age != age || len(t.free) <= f.fn.id {
+		t.renew(age)
+	}
+	f.free = t.free[f.fn.id]
+	t.free[f.fn.id] = f
+}
+
+// renew lets go of free frames: those from before a garbage collection may hold what nothing else does.
+func (t *thread) renew(age uint64) {
+	if t.age != age {
+		t.age = age
+		clear(t.free)
+	}
+	if n := int(t.p.numbered.Load()); n > len(t.free) {
+		t.free = append(t.free, make([]*frame, n-len(t.free))...)
+	}
 }
 
 // run executes from a block to the function's return.

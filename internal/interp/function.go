@@ -5,7 +5,6 @@ import (
 	"go/token"
 	"go/types"
 	"reflect"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -15,8 +14,8 @@ import (
 
 // function is one SSA function. It is compiled when it is first called.
 //
-// Its registers are the fields of a struct type: parameters, captured variables, the results of instructions, and the
-// constants that it uses, which are filled in when a frame is made and never change.
+// Its registers are parts of its frames (see layout.go): parameters, captured variables, the results of instructions, and
+// the constants that it uses, which are filled in when a frame is made and never change.
 type function struct {
 	p       *Program
 	ssa     *ssa.Function
@@ -30,7 +29,7 @@ type function struct {
 
 	frameRType  unsafe.Pointer
 	template    unsafe.Pointer // a fresh frame's memory
-	frames      sync.Pool      // of *frame
+	id          int            // among the program's functions
 	params      []place
 	captured    []place
 	results     reflect.Type // nil, the one result's type, or a struct of all
@@ -84,6 +83,7 @@ func (p *Program) function(fn *ssa.Function) *function {
 	}
 	f := &function{p: p, ssa: fn, name: nameOf(fn), path: pathOf(fn)}
 	f.wrapper = fn.Synthetic != "" && fn.Syntax() == nil && fn.Origin() == nil
+	f.id = int(p.numbered.Add(1)) - 1
 	known, _ := p.functions.LoadOrStore(fn, f)
 	return known.(*function)
 }
@@ -118,13 +118,12 @@ func (fn *function) ready() {
 type compiler struct {
 	fn     *function
 	p      *Program
-	fields []reflect.StructField // of the frame
-	fills  []fill                // constants
-	slots  map[ssa.Value]int     // index of fields
-	extra  map[ssa.Value]int     // a second register of an instruction
+	layout layout
+	fills  []fill            // constants
+	slots  map[ssa.Value]int // numbers of registers in layout
+	extra  map[ssa.Value]int // a second register of an instruction
 	alias  map[ssa.Value]alias
 	places map[ssa.Value]place
-	offs   []uintptr
 	blocks map[*ssa.BasicBlock]*block
 	order  *order
 }
@@ -140,19 +139,14 @@ type fill struct {
 	write func(p unsafe.Pointer)
 }
 
-func (c *compiler) slot(t reflect.Type) int {
-	c.fields = append(c.fields, reflect.StructField{Name: "F" + strconv.Itoa(len(c.fields)), Type: t})
-	return len(c.fields) - 1
-}
-
 func (c *compiler) compile() {
 	fn := c.fn.ssa
 	c.slots, c.extra, c.alias = map[ssa.Value]int{}, map[ssa.Value]int{}, map[ssa.Value]alias{}
 	for _, v := range fn.Params {
-		c.slots[v] = c.slot(c.typeOf(v.Type()))
+		c.slots[v] = c.layout.add(c.typeOf(v.Type()))
 	}
 	for _, v := range fn.FreeVars {
-		c.slots[v] = c.slot(c.typeOf(v.Type()))
+		c.slots[v] = c.layout.add(c.typeOf(v.Type()))
 	}
 	for _, b := range fn.Blocks {
 		for _, i := range b.Instrs {
@@ -212,18 +206,18 @@ func (c *compiler) assign(i ssa.Instruction) {
 		c.alias[v] = alias{of: v.X, off: c.typeOf(v.X.Type()).Field(v.Field).Offset}
 		return
 	case *ssa.Range:
-		c.slots[v] = c.slot(reflect.TypeFor[unsafe.Pointer]())
+		c.slots[v] = c.layout.add(reflect.TypeFor[unsafe.Pointer]())
 		return
 	case *ssa.Phi:
-		c.slots[v] = c.slot(c.typeOf(v.Type()))
+		c.slots[v] = c.layout.add(c.typeOf(v.Type()))
 		if _, several := v.Block().Instrs[1].(*ssa.Phi); several || v.Block().Instrs[0] != ssa.Instruction(v) {
-			c.extra[v] = c.slot(c.typeOf(v.Type()))
+			c.extra[v] = c.layout.add(c.typeOf(v.Type()))
 		}
 		return
 	case *ssa.Alloc:
-		c.slots[v] = c.slot(c.typeOf(v.Type()))
+		c.slots[v] = c.layout.add(c.typeOf(v.Type()))
 		if !v.Heap {
-			c.extra[v] = c.slot(c.typeOf(deref(v.Type())))
+			c.extra[v] = c.layout.add(c.typeOf(deref(v.Type())))
 		}
 		return
 	}
@@ -231,10 +225,10 @@ func (c *compiler) assign(i ssa.Instruction) {
 		return
 	}
 	if b, ok := v.Type().(*types.Basic); ok && b.Kind() == types.Invalid {
-		c.slots[v] = c.slot(reflect.TypeFor[unsafe.Pointer]())
+		c.slots[v] = c.layout.add(reflect.TypeFor[unsafe.Pointer]())
 		return
 	}
-	c.slots[v] = c.slot(c.typeOf(v.Type()))
+	c.slots[v] = c.layout.add(c.typeOf(v.Type()))
 }
 
 func deref(t types.Type) types.Type { return t.Underlying().(*types.Pointer).Elem() }
@@ -267,7 +261,7 @@ func (c *compiler) constant(v ssa.Value) {
 	default:
 		return
 	}
-	c.slots[v] = c.slot(t)
+	c.slots[v] = c.layout.add(t)
 	if write != nil {
 		c.fills = append(c.fills, fill{c.slots[v], write})
 	}
@@ -371,20 +365,12 @@ func (c *compiler) assignResults() {
 	c.fn.resultRType = rtypeOf(c.fn.results)
 }
 
-// layOut makes the frame type of the registers, and the memory of a fresh frame.
+// layOut makes the memory of a fresh frame.
 func (c *compiler) layOut() {
-	if len(c.fields) == 0 {
-		c.slot(reflect.TypeFor[bool]())
-	}
-	frame := reflect.StructOf(c.fields)
-	c.offs = make([]uintptr, len(c.fields))
-	for i := range c.fields {
-		c.offs[i] = frame.Field(i).Offset
-	}
-	c.fn.frameRType = rtypeOf(frame)
+	c.fn.frameRType = rtypeOf(c.layout.frame())
 	c.fn.template = unsafeNew(c.fn.frameRType)
 	for _, f := range c.fills {
-		f.write(unsafe.Add(c.fn.template, c.offs[f.slot]))
+		f.write(unsafe.Add(c.fn.template, c.layout.offs[f.slot]))
 	}
 }
 
@@ -399,7 +385,7 @@ func (c *compiler) place(v ssa.Value) place {
 		p.off += a.off
 		p.t = c.typeOf(v.Type())
 	} else if i, ok := c.slots[v]; ok {
-		p = place{off: c.offs[i], t: c.fields[i].Type}
+		p = place{off: c.layout.offs[i], t: c.layout.types[i]}
 	} else {
 		panic(&buildError{text: "no register for " + v.Name() + " = " + v.String()})
 	}
@@ -411,7 +397,7 @@ func (c *compiler) place(v ssa.Value) place {
 func (c *compiler) off(v ssa.Value) uintptr { return c.place(v).off }
 
 // spare is the second register of an instruction.
-func (c *compiler) spare(v ssa.Value) uintptr { return c.offs[c.extra[v]] }
+func (c *compiler) spare(v ssa.Value) uintptr { return c.layout.offs[c.extra[v]] }
 
 // block compiles one basic block.
 func (c *compiler) block(from *ssa.BasicBlock) {

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"unsafe"
+	"weak"
 
 	"golang.org/x/tools/go/ssa"
 
@@ -95,6 +96,10 @@ type Program struct {
 	passing   passing
 	errors    runtimeErrors
 
+	numbered    atomic.Int64  // functions so far
+	threads     sync.Pool     // of *thread
+	collections atomic.Uint64 // garbage collections since loading, as far as they have been noticed
+
 	compiling []*function // to do, while loading; guarded by loadMu
 	loading   bool
 	loadMu    sync.Mutex
@@ -143,7 +148,22 @@ func Load(fset *token.FileSet, packages []*check.Checked, opt Options) (p *Progr
 		p.embed(pkg)
 	}
 	p.compileAll()
+	p.noticeCollections()
 	return p, nil
+}
+
+// noticeCollections counts garbage collections for as long as the program is reachable.
+func (p *Program) noticeCollections() {
+	type sentinel struct{ _ *byte }
+	counted := weak.Make(p)
+	var next func(struct{})
+	next = func(struct{}) {
+		if p := counted.Value(); p != nil {
+			p.collections.Add(1)
+			runtime.AddCleanup(new(sentinel), next, struct{}{})
+		}
+	}
+	runtime.AddCleanup(new(sentinel), next, struct{}{})
 }
 
 // build makes the SSA form of the packages.
@@ -296,7 +316,7 @@ func (p *Program) standard(pkg *types.Package) bool {
 // Init runs the initialisers of package variables and the init functions, in Go's order. A panic passes on.
 func (p *Program) Init() {
 	for _, pkg := range p.order {
-		p.function(pkg.Func("init")).fromCompiled(nil, nil, nil)
+		p.function(pkg.Func("init")).fromCompiled(nil, nil, nil, nil)
 	}
 }
 
@@ -396,8 +416,8 @@ func nobodyRecovers() bool {
 		}
 	}
 	// The runtime leaves reflect's part of a callback out, so the outermost function may be the callback's own.
-	const own = "github.com/concurrent-modular-agent/coma/internal/interp."
-	for _, starter := range []string{own + "nativeFunc", own + "(*Program).methodStub", "time.goFunc", "sync.(*WaitGroup).Go.", "context.", "reflect."} {
+	const own = "github.com/concurrent-modular-agent/coma/internal/"
+	for _, starter := range []string{own + "interp.(*function).nativeFuncs", own + "interp.(*Program).methodStub", own + "rtype.", "time.goFunc", "sync.(*WaitGroup).Go.", "context.", "reflect."} {
 		if strings.HasPrefix(outermost, starter) {
 			return true
 		}

@@ -334,9 +334,8 @@ func (tt *typeTable) methods(t types.Type) (value, pointer []rtype.Method) {
 		for i := range methods {
 			sel := sels.At(i)
 			fn := sel.Obj().(*types.Func)
-			methods[i] = rtype.Method{
-				Name: fn.Name(), Type: tt.find(withoutReceiver(sel.Type().(*types.Signature))), Call: tt.p.methodStub(sel),
-			}
+			t := tt.find(withoutReceiver(sel.Type().(*types.Signature)))
+			methods[i] = rtype.Method{Name: fn.Name(), Type: t, Raw: tt.p.methodStub(sel, t)}
 			if !fn.Exported() {
 				methods[i].PkgPath = tt.p.pathOf(fn.Pkg())
 			}
@@ -348,16 +347,6 @@ func (tt *typeTable) methods(t types.Type) (value, pointer []rtype.Method) {
 
 func withoutReceiver(s *types.Signature) *types.Signature {
 	return types.NewSignatureType(nil, nil, nil, s.Params(), s.Results(), s.Variadic())
-}
-
-// methodStub is what compiled code calls: the method that a selection means, found when it is first called.
-func (p *Program) methodStub(sel *types.Selection) func(recv unsafe.Pointer, args []reflect.Value) []reflect.Value {
-	var once sync.Once
-	var fn *function
-	return func(recv unsafe.Pointer, args []reflect.Value) []reflect.Value {
-		once.Do(func() { fn = p.function(p.prog.MethodValue(sel)) })
-		return fn.fromCompiled(recv, nil, args)
-	}
 }
 
 // method is the function that a method of a type, by name, is; nil if the type does not have it.
