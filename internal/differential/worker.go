@@ -189,9 +189,11 @@ func process(ctx context.Context, job Job) (outcomes []Outcome, failure *Outcome
 	return outcomes, failure, nil
 }
 
-// limit is how long all runs of one program may take: a worker that has ended a program as hung is past patience.
+// limit is how long all runs of one program may take, their loading included. It is longer than what one run may take:
+// a program that hangs is told by the worker itself.
 func (j Job) limit() time.Duration {
-	return patience + time.Duration(max(1, j.Rounds))*patience
+	rounds := time.Duration(max(1, j.Rounds))
+	return patience + rounds*patience + rounds*time.Duration(j.Times)*patience/6
 }
 
 // tail keeps the first and the last of what is written to it, which is where a crash tells its cause and its place.
