@@ -39,7 +39,7 @@ func (p *Program) methodStub(sel *types.Selection, t reflect.Type) rtype.RawCall
 // fromCompiled runs the function for compiled code. The receiver of a method, if recv is not nil, is at that address;
 // args has arguments and room for the results, at offs.
 func (fn *function) fromCompiled(cl *closure, recv, args unsafe.Pointer, offs []uintptr) {
-	t := &thread{p: fn.p}
+	t := fn.p.newThread()
 	g := fn.enter(t, nil)
 	params := fn.params
 	if recv != nil {
@@ -100,4 +100,5 @@ func (t *thread) guard(g *frame) {
 	}()
 	g.call()
 	done = true
+	t.leave()
 }

@@ -136,6 +136,7 @@ func Load(fset *token.FileSet, packages []*check.Checked, opt Options) (p *Progr
 		switch r := recover().(type) {
 		case nil:
 		case *buildError:
+			p.types.release()
 			p, err = nil, &LoadError{Pos: r.pos, Message: r.text, Refusal: r.refusal}
 		default:
 			panic(r)

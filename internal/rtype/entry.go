@@ -18,4 +18,8 @@ func entryPoints()
 // entryBase is the address of the first entry point.
 func entryBase() unsafe.Pointer
 
+// forward is code, and never called by this name; forwardBase is its address.
+func forward()
+func forwardBase() unsafe.Pointer
+
 func entryPoint(i int) unsafe.Pointer { return unsafe.Add(entryBase(), i*entrySize) }

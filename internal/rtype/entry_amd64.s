@@ -28,6 +28,18 @@ enter:
 	MOVQ (R13)(R12*8), DX
 	JMP  (DX)
 
+// forward is the code of the func values that Funcs makes, which hold their target in the second word: it is called in
+// place of them, in the same way as above.
+TEXT ·forward(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ 8(DX), DX
+	JMP  (DX)
+
+// func forwardBase() unsafe.Pointer
+TEXT ·forwardBase(SB), NOSPLIT, $0-8
+	LEAQ ·forward(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
 // func entryBase() unsafe.Pointer
 TEXT ·entryBase(SB), NOSPLIT, $0-8
 	LEAQ ·entryPoints(SB), AX

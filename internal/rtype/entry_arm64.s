@@ -29,6 +29,19 @@ enter:
 	MOVD (R26), R17
 	B    (R17)
 
+// forward is the code of the func values that Funcs makes, which hold their target in the second word: it is called in
+// place of them, in the same way as above.
+TEXT ·forward(SB), NOSPLIT|NOFRAME, $0-0
+	MOVD 8(R26), R26
+	MOVD (R26), R17
+	B    (R17)
+
+// func forwardBase() unsafe.Pointer
+TEXT ·forwardBase(SB), NOSPLIT, $0-8
+	MOVD $·forward(SB), R0
+	MOVD R0, ret+0(FP)
+	RET
+
 // func entryBase() unsafe.Pointer
 TEXT ·entryBase(SB), NOSPLIT, $0-8
 	MOVD $·entryPoints(SB), R0

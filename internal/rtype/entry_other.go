@@ -10,3 +10,5 @@ const entries = 0
 var closures [entries]unsafe.Pointer
 
 func entryPoint(int) unsafe.Pointer { return nil }
+
+func forwardBase() unsafe.Pointer { return nil }

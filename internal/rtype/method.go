@@ -197,8 +197,17 @@ func bind(h *header, m built) (iface, plain unsafe.Pointer, err error) {
 		return nil, nil, err
 	}
 	isDirect := h.flags&direct != 0
-	if shape, ok := shape(m.typ); ok && quick[shape] != nil {
-		closures[i] = closureOf(quick[shape](m.runRaw, isDirect))
+	if shape, ok := shape(m.typ); ok && quick["p"+shape] != nil { // the receiver is one parameter more
+		empty := m.typ.NumIn()+m.typ.NumOut() == 0
+		closures[i] = closureOf(quick["p"+shape](func(_, frame unsafe.Pointer) {
+			recv := receiver((*ptr)(frame), isDirect)
+			if empty {
+				frame = nil // there is nothing behind the receiver that may be pointed to
+			} else {
+				frame = unsafe.Add(frame, wordSize)
+			}
+			m.runRaw(recv, frame)
+		}, nil))
 	} else {
 		fill(i, m.typ, pointerType, func(args []reflect.Value) []reflect.Value {
 			recv := args[0].UnsafePointer()
