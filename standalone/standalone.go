@@ -130,11 +130,9 @@ func run(ctx context.Context, agent Agent, opt foreground.Options, files string)
 	if err != nil {
 		return startError{fmt.Errorf("find this program's file: %w", err)}
 	}
-	opt.Executable = []string{self, "module"}
+	opt.Executable, opt.Compiled = []string{self, "module"}, true
 	opt.Funcs = map[string]coma.RunFunc{}
 	for _, m := range p.Modules {
-		// Whatever engine coma.yaml names for coma run: they are compiled by now.
-		m.Engine = project.DefaultEngine
 		if isolation := opt.Isolation; isolation == "none" || isolation == "" && m.Isolation == "none" {
 			opt.Funcs[m.Name] = agent.Modules[m.Name]
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma/internal/compile"
 	"github.com/concurrent-modular-agent/coma/internal/console"
+	"github.com/concurrent-modular-agent/coma/internal/foreground"
 	"github.com/concurrent-modular-agent/coma/internal/module"
 	"github.com/concurrent-modular-agent/coma/internal/project"
 	"github.com/concurrent-modular-agent/coma/internal/supervisor"
@@ -73,7 +74,7 @@ func check(ctx context.Context, out io.Writer, dir string, asJSON bool) error {
 	if f, ok := out.(*os.File); ok {
 		color = console.ColorWanted(f)
 	}
-	shown := console.New(console.Options{Out: out, Color: color, Names: shownNames(projects)})
+	shown := console.New(console.Options{Out: out, Color: color, Names: foreground.Names(projects)})
 	result := checked{Agent: p.Agent, Modules: []checkedModule{}, OK: true}
 	for _, problem := range p.Problems {
 		result.Problems = append(result.Problems, problem.String())

@@ -3,14 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
+
+	"github.com/concurrent-modular-agent/coma/internal/foreground"
 )
 
 // Exit codes, as "coma help exit-codes" tells them.
 const (
-	exitOK          = 0   // what was asked for was done
-	exitFailed      = 1   // it failed, or with run --once a module did
-	exitUsage       = 2   // the command line or the project is wrong: nothing was started
-	exitInterrupted = 130 // a second Ctrl-C ended it at once
+	exitOK          = 0 // what was asked for was done
+	exitFailed      = 1 // it failed, or with run --once a module did
+	exitUsage       = 2 // the command line or the project is wrong: nothing was started
+	exitInterrupted = foreground.ExitInterrupted
 )
 
 const exitCodesHelp = `coma's exit codes:

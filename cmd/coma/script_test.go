@@ -51,6 +51,7 @@ func prepare(env *testscript.Env) error {
 	}
 	env.Vars = append(env.Vars,
 		"XDG_DATA_HOME="+filepath.Join(env.WorkDir, "data"),
+		"XDG_CACHE_HOME="+filepath.Join(env.WorkDir, "cache"),
 		"XDG_STATE_HOME="+filepath.Join(env.WorkDir, "state"),
 		"XDG_RUNTIME_DIR="+runtimeDir,
 	)

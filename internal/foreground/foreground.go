@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -22,10 +23,10 @@ import (
 
 // Options are those of the commands; Check says whether they make sense.
 type Options struct {
-	JSON, Quiet, Time bool // how things are shown
-	Once              bool // start no module twice; end when all have ended
-	Watch             bool // reload modules when their files change
-	Isolation         string
+	JSON, Quiet, Time bool          // how things are shown
+	Once              bool          // start no module twice; end when all have ended
+	Watch             bool          // reload modules when their files change
+	Isolation, Engine string        // override the modules' own, if set
 	Debounce          time.Duration // 0: see reload.Options
 	RestartDelay      time.Duration // 0: supervisor.DefaultRestartDelay
 	Backend           string        // see attach.Options.Address
@@ -33,6 +34,7 @@ type Options struct {
 	Version           string
 
 	Executable []string                // see module.Spec
+	Compiled   bool                    // see supervisor.Options
 	Funcs      map[string]coma.RunFunc // see supervisor.Options
 }
 
@@ -52,6 +54,9 @@ func (o Options) Check() error {
 	if o.Isolation != "" && o.Isolation != "process" && o.Isolation != "none" {
 		return fmt.Errorf("--isolation %s: want process or none", o.Isolation)
 	}
+	if !slices.Contains([]string{"", "auto", "yaegi", "go"}, o.Engine) {
+		return fmt.Errorf("--engine %s: want auto, yaegi or go", o.Engine)
+	}
 	return nil
 }
 
@@ -60,7 +65,7 @@ func (o Options) Check() error {
 func Run(ctx context.Context, projects []*project.Project, opt Options) (failed int, err error) {
 	out := console.New(console.Options{
 		JSON: opt.JSON, Quiet: opt.Quiet, Time: opt.Time, Color: console.ColorWanted(os.Stdout),
-		Names: names(projects), Wide: len(projects) > 1,
+		Names: Names(projects), Wide: len(projects) > 1,
 	})
 	services, err := attach.Open(ctx, attach.Options{
 		Address: opt.Backend, MQTTPort: opt.MQTTPort, APIPort: opt.APIPort, Version: opt.Version, Log: slog.New(out.LogHandler()),
@@ -82,7 +87,7 @@ func Run(ctx context.Context, projects []*project.Project, opt Options) (failed 
 		agents.Go(func() {
 			results[i].result, results[i].err = supervisor.Run(ctx, p, supervisor.Options{
 				Backend: services, Events: out.Event, Input: out.Input, Watch: opt.Watch, Debounce: opt.Debounce, Once: opt.Once,
-				RestartDelay: opt.RestartDelay, Isolation: opt.Isolation, Executable: opt.Executable, Funcs: opt.Funcs,
+				RestartDelay: opt.RestartDelay, Isolation: opt.Isolation, Engine: opt.Engine, Executable: opt.Executable, Compiled: opt.Compiled, Funcs: opt.Funcs,
 			})
 		})
 	}
@@ -95,8 +100,8 @@ func Run(ctx context.Context, projects []*project.Project, opt Options) (failed 
 	return failed, errors.Join(append(errs, services.Close())...)
 }
 
-// names are those that the console shows.
-func names(projects []*project.Project) []string {
+// Names are those that the console shows: see console.Options.
+func Names(projects []*project.Project) []string {
 	names := []string{"coma"}
 	for _, p := range projects {
 		for _, m := range p.Modules {

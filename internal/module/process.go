@@ -320,7 +320,7 @@ func (p *process) failure(said story, err error, killed time.Duration) *Failure 
 	case died.Memory:
 		return modproc.MemoryFailure(p.spec.memoryLimit())
 	case died.Cause != "":
-		if !p.spec.Compiled {
+		if !p.spec.Compiled && said.source == "" {
 			died.Frames = nil // those of the interpreter
 		}
 		return &Failure{Cause: died.Cause, Frames: died.Frames}

@@ -24,6 +24,11 @@ const (
 func (k *keeper) loadSource(ctx context.Context, m *project.Module, spec module.Spec, out module.Output, open func() (api.Session, error)) (module.Instance, string, error) {
 	engine := k.engineOf(m)
 	shared := k.isolation(m) == "none"
+	if k.supervisor.opt.Compiled {
+		spec.Compiled = true
+		i, err := module.StartProcess(ctx, spec, out)
+		return i, engineGo, err
+	}
 	switch engine {
 	case engineExec:
 		return nil, engine, errors.New(`coma.yaml: engine "exec" is not there yet: modules are written in Go`)

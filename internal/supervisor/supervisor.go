@@ -42,6 +42,7 @@ type Options struct {
 	Engine       string // overrides that of all Go modules, if set: yaegi, go or auto
 
 	Executable []string                // see module.Spec
+	Compiled   bool                    // Executable has all modules compiled in
 	Funcs      map[string]coma.RunFunc // compiled modules, by name, instead of source
 }
 
