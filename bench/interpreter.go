@@ -70,7 +70,7 @@ func (b *bench) scripts() error {
 			theirs, oursOfTheirs = append(theirs, t["yaegi"]/t["compiled"]), append(oursOfTheirs, ratio)
 			beside = fmt.Sprintf("yaegi %s: %s", duration(t["yaegi"]), times(t["yaegi"]/t["compiled"]))
 		} else {
-			beside = fmt.Sprintf("yaegi cannot: %.110s", refusal)
+			beside = "yaegi cannot: " + reason(refusal, name)
 		}
 		b.row(fmt.Sprintf("module %s, script of %d messages", name, len(lines)),
 			fmt.Sprintf("%s, compiled %s: %s", duration(t["interpreted"]), duration(t["compiled"]), times(ratio)), beside)
@@ -81,6 +81,18 @@ func (b *bench) scripts() error {
 	}
 	b.row(fmt.Sprintf("geometric mean of the %d modules", len(ours)), times(geometricMean(ours)), beside)
 	return nil
+}
+
+// reason is why yaegi cannot run a module, from the place in its source on, short.
+func reason(refusal error, module string) string {
+	text := refusal.Error()
+	if i := strings.LastIndex(text, module+".go:"); i >= 0 {
+		text = text[i:]
+	}
+	if len(text) > 90 {
+		text = strings.ToValidUTF8(text[:90], "") + "…"
+	}
+	return text
 }
 
 // threeHundred is a module of 301 lines that imports twelve packages, with generics and iterators.

@@ -39,9 +39,6 @@ var tasks = map[string]func(task) (outcome, error){
 	"heap":   measureHeap,   // KiB a loaded module
 }
 
-// errCrash is a task's process that ended in any other way than it should.
-var errCrash = errors.New("crashes")
-
 // taskPatience is how long a task may take.
 const taskPatience = time.Minute
 
@@ -64,12 +61,14 @@ func (b *bench) do(t task) (outcome, error) {
 	err = cmd.Run()
 	switch line, ok := lastLine(stderr.String()); {
 	case err == nil:
+	case b.ctx.Err() != nil:
+		return nil, b.ctx.Err()
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%s %s: does not end", t.Kind, t.Name)
 	case ok:
 		return nil, errors.New(line)
 	default:
-		return nil, fmt.Errorf("%w: %s", errCrash, firstLine(stderr.String()))
+		return nil, fmt.Errorf("crashes: %s", cause(stderr.String()))
 	}
 	var found outcome
 	if err := json.Unmarshal(answer.Bytes(), &found); err != nil {
@@ -84,9 +83,14 @@ func lastLine(stderr string) (string, bool) {
 	return strings.CutPrefix(lines[len(lines)-1], "bench: ")
 }
 
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return line
+// cause is the line of a crash that says why.
+func cause(stderr string) string {
+	for line := range strings.Lines(stderr) {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return "no reason given"
 }
 
 // doTask is the other side of do: it writes the outcome to the file that standard output was, and gives what modules
