@@ -17,6 +17,10 @@ import (
 
 // load loads the Go files of an archive as packages below the given path.
 func load(t testing.TB, archive *txtar.Archive, root string) (*Program, []check.Error, error) {
+	return loadWith(t, archive, root, Options{})
+}
+
+func loadWith(t testing.TB, archive *txtar.Archive, root string, opt Options) (*Program, []check.Error, error) {
 	t.Helper()
 	fset := token.NewFileSet()
 	byDir := map[string][]*ast.File{}
@@ -44,7 +48,7 @@ func load(t testing.TB, archive *txtar.Archive, root string) (*Program, []check.
 	if errs := check.Refused(fset, checked); len(errs) > 0 {
 		return nil, errs, nil
 	}
-	p, err := Load(fset, checked, Options{})
+	p, err := Load(fset, checked, opt)
 	return p, nil, err
 }
 
