@@ -57,13 +57,18 @@ func indexBy[T integer](off uintptr) checked {
 }
 
 func (c *compiler) indexAddr(i *ssa.IndexAddr) instruction {
+	if c.folded[i] {
+		return nil
+	}
 	dst, x, index := c.off(i), c.off(i.X), indexOf(c.place(i.Index))
 	t := c.place(i.X).t
 	elem := elemOf(c.typeOf(i.X.Type()))
 	size := elem.Size()
 	if t.Kind() == reflect.Slice {
 		if p := c.place(i.Index); p.t.Kind() == reflect.Int {
-			return indexAddrInt(dst, x, p.off, size)
+			return func(f *frame) {
+				*(*unsafe.Pointer)(f.at(dst)) = (*header)(f.at(x)).at(*(*int)(f.at(p.off)), size)
+			}
 		}
 		return func(f *frame) {
 			s := (*header)(f.at(x))
@@ -75,18 +80,6 @@ func (c *compiler) indexAddr(i *ssa.IndexAddr) instruction {
 		p := *(*unsafe.Pointer)(f.at(x))
 		nilCheck(p)
 		*(*unsafe.Pointer)(f.at(dst)) = unsafe.Add(p, uintptr(index(f, n))*size)
-	}
-}
-
-// indexAddrInt is the most frequent case.
-func indexAddrInt(dst, x, index, size uintptr) instruction {
-	return func(f *frame) {
-		s := (*header)(f.at(x))
-		i := *(*int)(f.at(index))
-		if uint(i) >= uint(s.len) {
-			_ = make([]struct{}, s.len)[i]
-		}
-		*(*unsafe.Pointer)(f.at(dst)) = unsafe.Add(s.data, uintptr(i)*size)
 	}
 }
 

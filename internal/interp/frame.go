@@ -132,6 +132,12 @@ func (f *frame) run(b *block) {
 			} else {
 				next = &b.next[1]
 			}
+		case tests:
+			if b.test(f) {
+				next = &b.next[0]
+			} else {
+				next = &b.next[1]
+			}
 		case returns:
 			return
 		}

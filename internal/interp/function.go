@@ -57,7 +57,8 @@ type block struct {
 	code []instruction
 	pos  []token.Pos // of each instruction in code
 	kind blockEnd
-	cond uintptr // register of the condition, of a block that branches
+	cond uintptr   // register of the condition, of a block that branches
+	test condition // of a block that tests
 	next [2]edge
 }
 
@@ -66,6 +67,7 @@ type blockEnd int
 const (
 	jumps blockEnd = iota
 	branches
+	tests
 	returns // or panics: never goes on
 )
 
@@ -123,6 +125,7 @@ type compiler struct {
 	slots  map[ssa.Value]int // numbers of registers in layout
 	extra  map[ssa.Value]int // a second register of an instruction
 	alias  map[ssa.Value]alias
+	folded map[ssa.Value]bool // addresses
 	places map[ssa.Value]place
 	blocks map[*ssa.BasicBlock]*block
 	order  *order
@@ -148,6 +151,7 @@ func (c *compiler) compile() {
 	for _, v := range fn.FreeVars {
 		c.slots[v] = c.layout.add(c.typeOf(v.Type()))
 	}
+	c.fold()
 	for _, b := range fn.Blocks {
 		for _, i := range b.Instrs {
 			if _, note := i.(*ssa.DebugRef); !note {
@@ -411,11 +415,18 @@ func (c *compiler) block(from *ssa.BasicBlock) {
 			b.next[0] = c.edge(from, 0)
 			continue
 		case *ssa.If:
-			b.kind, b.cond = branches, c.off(i.Cond)
+			if b.test = c.condition(i); b.test != nil {
+				b.kind = tests
+			} else {
+				b.kind, b.cond = branches, c.off(i.Cond)
+			}
 			b.next[0], b.next[1] = c.edge(from, 0), c.edge(from, 1)
 			continue
 		case *ssa.Return, *ssa.Panic:
 			b.kind = returns
+		}
+		if c.fused(i) {
+			continue
 		}
 		do := c.instruction(i)
 		if do == nil {

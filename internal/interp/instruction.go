@@ -93,6 +93,9 @@ func (c *compiler) alloc(i *ssa.Alloc) instruction {
 		return func(f *frame) { *(*unsafe.Pointer)(f.at(dst)) = unsafeNew(rtype) }
 	}
 	local := c.spare(i)
+	if !c.needsAddress(i) {
+		return func(f *frame) { typedmemclr(rtype, f.at(local)) }
+	}
 	return func(f *frame) {
 		p := f.at(local)
 		typedmemclr(rtype, p)
@@ -139,71 +142,22 @@ func nilCheck(p unsafe.Pointer) {
 }
 
 func (c *compiler) fieldAddr(i *ssa.FieldAddr) instruction {
-	dst, x := c.off(i), c.off(i.X)
+	if c.folded[i] {
+		return nil
+	}
+	dst := c.off(i)
 	off := c.typeOf(deref(i.X.Type())).Field(i.Field).Offset
+	switch a := c.address(i.X); a.kind {
+	case local:
+		return func(f *frame) { *(*unsafe.Pointer)(f.at(dst)) = f.at(a.base + off) }
+	case element:
+		panic(&buildError{text: "the address of a field in a folded address"})
+	}
+	x := c.off(i.X)
 	return func(f *frame) {
 		p := *(*unsafe.Pointer)(f.at(x))
 		nilCheck(p)
 		*(*unsafe.Pointer)(f.at(dst)) = unsafe.Add(p, off)
-	}
-}
-
-func loadOf[T any](dst, addr uintptr) instruction {
-	return func(f *frame) { *(*T)(f.at(dst)) = **(**T)(f.at(addr)) }
-}
-
-func (c *compiler) load(i *ssa.UnOp) instruction {
-	if isLoopState(i.X) {
-		return c.leaveLoop(i)
-	}
-	dst, addr, t := c.off(i), c.off(i.X), c.place(i).t
-	switch shapeOf(t) {
-	case shape8:
-		return loadOf[uint8](dst, addr)
-	case shape16:
-		return loadOf[uint16](dst, addr)
-	case shape32:
-		return loadOf[uint32](dst, addr)
-	case shape64:
-		return loadOf[uint64](dst, addr)
-	case shapePointer:
-		return loadOf[unsafe.Pointer](dst, addr)
-	case shapeString:
-		return loadOf[string](dst, addr)
-	}
-	copy := copierOf(t)
-	return func(f *frame) {
-		p := *(*unsafe.Pointer)(f.at(addr))
-		nilCheck(p)
-		copy(f.at(dst), p)
-	}
-}
-
-func storeOf[T any](addr, src uintptr) instruction {
-	return func(f *frame) { **(**T)(f.at(addr)) = *(*T)(f.at(src)) }
-}
-
-func (c *compiler) store(i *ssa.Store) instruction {
-	addr, src, t := c.off(i.Addr), c.off(i.Val), c.place(i.Val).t
-	switch shapeOf(t) {
-	case shape8:
-		return storeOf[uint8](addr, src)
-	case shape16:
-		return storeOf[uint16](addr, src)
-	case shape32:
-		return storeOf[uint32](addr, src)
-	case shape64:
-		return storeOf[uint64](addr, src)
-	case shapePointer:
-		return storeOf[unsafe.Pointer](addr, src)
-	case shapeString:
-		return storeOf[string](addr, src)
-	}
-	copy := copierOf(t)
-	return func(f *frame) {
-		p := *(*unsafe.Pointer)(f.at(addr))
-		nilCheck(p)
-		copy(p, f.at(src))
 	}
 }
 
