@@ -155,20 +155,23 @@ func (b *bench) medians(t task) (outcome, error) {
 	return found, nil
 }
 
-// heaps measures what one more loaded module adds to a process that has some.
+// heaps measures what one more loaded module adds to a process that has some, and what each reload leaves behind.
 func (b *bench) heaps() error {
 	t, err := b.do(task{Kind: "heap", Name: threeHundred, Engines: []engine{interpreted}})
 	if err != nil {
 		return err
 	}
-	b.row("heap of one more loaded 300-line module in a process", kib(t["loaded"]), "left of it when it has ended: "+kib(t["left"]))
+	b.row("heap of one more loaded 300-line module in a process", kib(t["loaded"]), heapAfter(t))
 	module, ours, theirs, err := b.onBoth("heap")
 	if err != nil || module == "" {
 		return err
 	}
-	b.row("heap of one more loaded module "+module, kib(ours["loaded"])+", left "+kib(ours["left"]),
-		"yaegi "+kib(theirs["loaded"])+", left "+kib(theirs["left"]))
+	b.row("heap of one more loaded module "+module, kib(ours["loaded"])+"; "+heapAfter(ours), "yaegi "+kib(theirs["loaded"])+"; "+heapAfter(theirs))
 	return nil
+}
+
+func heapAfter(t outcome) string {
+	return fmt.Sprintf("each of 50 reloads adds %s; of 50 at once that have ended, each keeps %s", kib(t["reload"]), kib(t["ended"]))
 }
 
 // residents measures the memory of running agents of many such modules.

@@ -273,39 +273,55 @@ func measurePeerLoad(dir string) (outcome, error) {
 	return outcome{"all cold": took[0], "all warm": median(took[1:])}, nil
 }
 
-// measureHeap loads a module many times over and keeps all of them. What every process has once (the first load) does not
-// count.
+// measureHeap loads a module many times over and keeps all of them; then it loads and ends it as often, one after the
+// other, as reloads do. What every process has once (the first load) does not count.
 func measureHeap(t task) (outcome, error) {
 	const n = 50
 	dir := path.Join(modulesDir, t.Name)
-	var kept []any
-	load := func() error {
+	load := func() (loaded any, end func(), err error) {
 		if t.Engines[0] == yaegi {
-			f, err := peerLookup(dir, "Run")
-			kept = append(kept, f)
-			return err
+			loaded, err = peerLookup(dir, "Run")
+			return loaded, func() {}, err
 		}
 		p, err := interpret(dir)
-		kept = append(kept, p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return p, p.Close, nil
+	}
+	reload := func() error {
+		_, end, err := load()
+		if err == nil {
+			end()
+		}
 		return err
 	}
-	if err := load(); err != nil {
+	if err := reload(); err != nil {
 		return nil, err
 	}
-	before := heap()
+	first := heap()
 	for range n {
-		if err := load(); err != nil {
+		if err := reload(); err != nil {
 			return nil, err
 		}
 	}
-	found := outcome{"loaded": (heap() - before) / n}
-	for _, k := range kept {
-		if p, ok := k.(*program); ok {
-			p.Close()
+	before := heap()
+	found := outcome{"reload": (before - first) / n}
+	kept := make([]any, n)
+	ends := make([]func(), n)
+	for i := range n {
+		var err error
+		if kept[i], ends[i], err = load(); err != nil {
+			return nil, err
 		}
 	}
-	kept = nil
-	found["left"] = (heap() - before) / n
+	found["loaded"] = (heap() - before) / n
+	for _, end := range ends {
+		end()
+	}
+	clear(kept)
+	clear(ends)
+	found["ended"] = (heap() - before) / n
 	return found, nil
 }
 

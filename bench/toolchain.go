@@ -23,6 +23,9 @@ func (b *bench) toolchain() error {
 			return err
 		}
 	}
+	if err := b.bareBuild(); err != nil {
+		return err
+	}
 	return b.build(env)
 }
 
@@ -85,6 +88,36 @@ func (b *bench) edits(engine string, env []string) error {
 	what := map[string]string{"yaegi": "interpreted", "go": "engine go"}[engine]
 	b.row("edit to running, 100-line module, "+what, fmt.Sprintf("%.0f ms, %d ms of it debounce", median(took), debounce),
 		fmt.Sprintf("aim 1 s; coma run to its first line, nothing built: %.0f ms", milliseconds(first)))
+	return nil
+}
+
+// bareBuild measures what the toolchain takes for next to nothing: a main of one line that imports net/http. It is the
+// floor of "engine: go" on this machine.
+func (b *bench) bareBuild() error {
+	dir, err := os.MkdirTemp(b.dir, "bare-")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module bare\n\ngo 1.26\n"), 0o644); err != nil {
+		return err
+	}
+	var took []float64
+	for i := range 8 {
+		text := fmt.Sprintf("package main\n\nimport \"net/http\"\n\nfunc main() { println(%d, http.DefaultClient.Get) }\n", time.Now().UnixNano())
+		if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(text), 0o644); err != nil {
+			return err
+		}
+		cmd := exec.CommandContext(b.ctx, "go", "build", "-ldflags=-s -w", "-o", "bare", ".")
+		cmd.Dir = dir
+		began := time.Now()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("go build: %w\n%s", err, out)
+		}
+		if i > 0 { // the first brings the standard library into Go's cache
+			took = append(took, milliseconds(time.Since(began)))
+		}
+	}
+	b.row("go build of one line that imports net/http, after an edit", fmt.Sprintf("%.0f ms", median(took)), "the toolchain's own part of engine go")
 	return nil
 }
 
