@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"fmt"
 	"go/types"
 	"reflect"
 	"runtime"
@@ -34,6 +35,9 @@ func (c *compiler) makeInterface(i *ssa.MakeInterface) instruction {
 	rtype := rtypeOf(t)
 	tab := rtype
 	if target.NumMethod() > 0 {
+		if !t.Implements(target) {
+			panic(&buildError{text: fmt.Sprintf("an interpreted %v does not have all unexported methods of %v, which it would be converted to", t, target)})
+		}
 		tab = itabOf(rtypeOf(target), rtype)
 	}
 	if pointerShaped(t) {

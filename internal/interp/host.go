@@ -156,24 +156,38 @@ func (tt *typeTable) compiled(t *types.Named) reflect.Type {
 	} else if rt := stdlib.Instance(types.TypeString(t, nil)); rt != nil {
 		return rt
 	}
-	// Unexported types, and instances of generic ones, are seen in the types of what is exported.
-	if !tt.learned[obj.Pkg()] {
-		tt.learned[obj.Pkg()] = true
-		scope := obj.Pkg().Scope()
-		for name, v := range stdlib.Symbols(path) {
-			o := scope.Lookup(name)
-			if o == nil {
-				continue
-			}
-			if _, isType := o.(*types.TypeName); isType {
-				tt.learn(o.Type(), v.Type().Elem(), 0)
-			} else {
-				tt.learn(o.Type(), v.Type(), 0)
-			}
+	// Unexported types, and instances of generic ones, are seen in the types of what is exported: by their own package,
+	// or by one that the program imports.
+	tt.learnFrom(obj.Pkg())
+	if known, _ := tt.known.At(t).(reflect.Type); known != nil {
+		return known
+	}
+	for _, pkg := range tt.p.prog.AllPackages() {
+		if !tt.p.own[pkg.Pkg] {
+			tt.learnFrom(pkg.Pkg)
 		}
 	}
 	rt, _ := tt.known.At(t).(reflect.Type)
 	return rt
+}
+
+// learnFrom walks all that a compiled package exports.
+func (tt *typeTable) learnFrom(pkg *types.Package) {
+	if tt.learned[pkg] {
+		return
+	}
+	tt.learned[pkg] = true
+	for name, v := range stdlib.Symbols(pkg.Path()) {
+		o := pkg.Scope().Lookup(name)
+		if o == nil {
+			continue
+		}
+		if _, isType := o.(*types.TypeName); isType {
+			tt.learn(o.Type(), v.Type().Elem(), 0)
+		} else {
+			tt.learn(o.Type(), v.Type(), 0)
+		}
+	}
 }
 
 // learn walks a type in both its forms and notes the named types that it meets.
@@ -225,6 +239,17 @@ func (tt *typeTable) learn(t types.Type, rt reflect.Type, depth int) {
 	case *types.Signature:
 		if rt.Kind() == reflect.Func {
 			tt.learnSignature(t, rt, false, depth+1)
+		}
+	case *types.Interface:
+		if rt.Kind() != reflect.Interface || rt.NumMethod() != t.NumMethods() {
+			return
+		}
+		for i := range t.NumMethods() { // unexported ones too
+			for m := range rt.Methods() {
+				if m.Name == t.Method(i).Name() && (m.PkgPath == "" || m.PkgPath == t.Method(i).Pkg().Path()) {
+					tt.learnSignature(t.Method(i).Signature(), m.Type, false, depth+1)
+				}
+			}
 		}
 	case *types.Struct:
 		if rt.Kind() != reflect.Struct {

@@ -122,9 +122,22 @@ func (tt *typeTable) adopt(t types.Type, m *madeType) {
 			return
 		}
 		value, methods := tt.methods(t)
-		must(rtype.SetMethods(m.rt, value))
-		must(rtype.SetMethods(m.pointer, methods))
+		must(rtype.SetMethods(m.rt, aligned(m.value, value)))
+		must(rtype.SetMethods(m.pointer, aligned(m.methods, methods)))
 	})
+}
+
+// aligned is have with the code of methods, where it is among them: which methods of a compiled type are left out (see
+// typeTable.methods) depends on what else a program imports.
+func aligned(have, methods []rtype.Method) []rtype.Method {
+	have = slices.Clone(have)
+	for i, m := range have {
+		same := func(other rtype.Method) bool { return other.Name == m.Name && other.PkgPath == m.PkgPath }
+		if n := slices.IndexFunc(methods, same); n >= 0 {
+			have[i] = methods[n]
+		}
+	}
+	return have
 }
 
 // keep notes that the program has a type.

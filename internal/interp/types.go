@@ -326,23 +326,44 @@ func (tt *typeTable) outline(t types.Type) reflect.Type {
 	panic(&buildError{text: fmt.Sprintf("there is no runtime type for %v", t)})
 }
 
-// methods are the method sets of t and of *t, calling interpreted functions.
+// methods are the method sets of t and of *t, calling interpreted functions. A method that a compiled type has for its own
+// package alone, and that is promoted here, is left out if its signature has types that cannot be had: nothing outside
+// that package can call it.
 func (tt *typeTable) methods(t types.Type) (value, pointer []rtype.Method) {
 	set := func(t types.Type) []rtype.Method {
 		sels := tt.p.prog.MethodSets.MethodSet(t)
-		methods := make([]rtype.Method, sels.Len())
-		for i := range methods {
-			sel := sels.At(i)
+		methods := make([]rtype.Method, 0, sels.Len())
+		for sel := range sels.Methods() {
 			fn := sel.Obj().(*types.Func)
-			t := tt.find(withoutReceiver(sel.Type().(*types.Signature)))
-			methods[i] = rtype.Method{Name: fn.Name(), Type: t, Raw: tt.p.methodStub(sel, t)}
-			if !fn.Exported() {
-				methods[i].PkgPath = tt.p.pathOf(fn.Pkg())
+			find := tt.find
+			if !fn.Exported() && !tt.p.own[fn.Pkg()] {
+				find = tt.tryToFind
 			}
+			rt := find(withoutReceiver(sel.Type().(*types.Signature)))
+			if rt == nil {
+				continue
+			}
+			m := rtype.Method{Name: fn.Name(), Type: rt, Raw: tt.p.methodStub(sel, rt)}
+			if !fn.Exported() {
+				m.PkgPath = tt.p.pathOf(fn.Pkg())
+			}
+			methods = append(methods, m)
 		}
 		return methods
 	}
 	return set(t), set(types.NewPointer(t))
+}
+
+// tryToFind is find for what need not be there.
+func (tt *typeTable) tryToFind(t types.Type) (rt reflect.Type) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(*buildError); !ok {
+				panic(r)
+			}
+		}
+	}()
+	return tt.find(t)
 }
 
 func withoutReceiver(s *types.Signature) *types.Signature {
