@@ -2,6 +2,7 @@ package interp
 
 import (
 	"fmt"
+	"go/constant"
 	"go/token"
 	"reflect"
 	"unsafe"
@@ -20,9 +21,10 @@ type complexNumber interface{ ~complex64 | ~complex128 }
 // arithmetic compiles operations on one kind of number. Each closure is the compiler's own code for that kind, so that
 // overflow, division by zero, rounding and NaN are as in a compiled program.
 type arithmetic struct {
-	unary  func(op token.Token, dst, x uintptr) instruction
-	binary func(op token.Token, dst, x, y uintptr) instruction
-	shift  func(op token.Token, dst, x uintptr, count func(f *frame) uint64) instruction
+	unary   func(op token.Token, dst, x uintptr) instruction
+	binary  func(op token.Token, dst, x, y uintptr) instruction
+	shiftBy func(op token.Token, dst, x uintptr, n uint) instruction
+	shift   func(op token.Token, dst, x uintptr, count func(f *frame) uint64) instruction
 }
 
 var arithmetics = map[reflect.Kind]arithmetic{
@@ -44,7 +46,7 @@ func arithmeticFor(k reflect.Kind) arithmetic {
 }
 
 func integers[T integer]() arithmetic {
-	return arithmetic{integerUnary[T], integerBinary[T], integerShift[T]}
+	return arithmetic{integerUnary[T], integerBinary[T], integerShiftBy[T], integerShift[T]}
 }
 
 func integerUnary[T integer](op token.Token, dst, x uintptr) instruction {
@@ -79,6 +81,14 @@ func integerBinary[T integer](op token.Token, dst, x, y uintptr) instruction {
 		return func(f *frame) { *(*T)(f.at(dst)) = *(*T)(f.at(x)) &^ *(*T)(f.at(y)) }
 	}
 	return ordered[T](op, dst, x, y)
+}
+
+// integerShiftBy shifts by a constant below 64.
+func integerShiftBy[T integer](op token.Token, dst, x uintptr, n uint) instruction {
+	if op == token.SHL {
+		return func(f *frame) { *(*T)(f.at(dst)) = *(*T)(f.at(x)) << (n & 63) }
+	}
+	return func(f *frame) { *(*T)(f.at(dst)) = *(*T)(f.at(x)) >> (n & 63) }
 }
 
 func integerShift[T integer](op token.Token, dst, x uintptr, count func(f *frame) uint64) instruction {
@@ -165,6 +175,11 @@ func (c *compiler) binary(i *ssa.BinOp) instruction {
 	t := c.place(i.X).t
 	switch i.Op {
 	case token.SHL, token.SHR:
+		if n, ok := i.Y.(*ssa.Const); ok {
+			if count, exact := constant.Uint64Val(constant.ToInt(n.Value)); exact && count < 64 {
+				return arithmeticFor(t.Kind()).shiftBy(i.Op, dst, x, uint(count))
+			}
+		}
 		return arithmeticFor(t.Kind()).shift(i.Op, dst, x, shiftCount(c.place(i.Y)))
 	case token.EQL, token.NEQ:
 		if _, ok := arithmetics[t.Kind()]; !ok {

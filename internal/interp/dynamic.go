@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/tools/go/ssa"
@@ -183,14 +184,16 @@ type invoker struct {
 	method  *types.Func
 	value   uintptr
 	args    []argument
-	wrapper bool     // the call stands in a wrapper
-	known   sync.Map // unsafe.Pointer (dynamic type) to *target
+	wrapper bool                   // the call stands in a wrapper
+	known   sync.Map               // unsafe.Pointer (dynamic type) to *target
+	last    atomic.Pointer[target] // of known
 }
 
 // target is a method of one dynamic type.
 type target struct {
 	fn       *function // interpreted; else
 	compiled *compiled
+	rtype    unsafe.Pointer
 	t        reflect.Type // the dynamic type
 	direct   bool         // the interface's data word is the receiver
 	copy     copier
@@ -200,11 +203,15 @@ func (v *invoker) target(f *frame) (*target, unsafe.Pointer) {
 	w := *(*words)(f.at(v.value))
 	nilCheck(w.tab)
 	rtype := dynamic(w.tab)
+	if last := v.last.Load(); last != nil && last.rtype == rtype {
+		return last, w.data
+	}
 	if known, ok := v.known.Load(rtype); ok {
+		v.last.Store(known.(*target))
 		return known.(*target), w.data
 	}
 	t := typeAt(rtype)
-	found := &target{t: t, direct: pointerShaped(t), copy: copierOf(t)}
+	found := &target{rtype: rtype, t: t, direct: pointerShaped(t), copy: copierOf(t)}
 	if declared := v.p.types.declared(rtype); declared != nil {
 		found.fn = v.p.function(v.p.method(declared, v.method))
 	} else {

@@ -126,6 +126,7 @@ type compiler struct {
 	extra  map[ssa.Value]int // a second register of an instruction
 	alias  map[ssa.Value]alias
 	folded map[ssa.Value]bool // addresses
+	united map[ssa.Value]bool // values in the register of a phi
 	places map[ssa.Value]place
 	blocks map[*ssa.BasicBlock]*block
 	order  *order
@@ -145,6 +146,7 @@ type fill struct {
 func (c *compiler) compile() {
 	fn := c.fn.ssa
 	c.slots, c.extra, c.alias = map[ssa.Value]int{}, map[ssa.Value]int{}, map[ssa.Value]alias{}
+	c.united = map[ssa.Value]bool{}
 	for _, v := range fn.Params {
 		c.slots[v] = c.layout.add(c.typeOf(v.Type()))
 	}
@@ -160,6 +162,12 @@ func (c *compiler) compile() {
 		}
 	}
 	c.assignResults()
+	c.order = c.p.newOrder(fn)
+	code := make([][]ssa.Instruction, len(fn.Blocks))
+	for i, b := range fn.Blocks {
+		code[i] = c.order.block(b)
+	}
+	c.unite()
 	c.layOut()
 	for _, v := range fn.Params {
 		c.fn.params = append(c.fn.params, c.place(v))
@@ -171,9 +179,8 @@ func (c *compiler) compile() {
 	for _, b := range fn.Blocks {
 		c.blocks[b] = &block{}
 	}
-	c.order = c.p.newOrder(fn)
-	for _, b := range fn.Blocks {
-		c.block(b)
+	for i, b := range fn.Blocks {
+		c.block(b, code[i])
 	}
 	c.fn.entry = c.blocks[fn.Blocks[0]]
 	if fn.Recover != nil {
@@ -404,9 +411,9 @@ func (c *compiler) off(v ssa.Value) uintptr { return c.place(v).off }
 func (c *compiler) spare(v ssa.Value) uintptr { return c.layout.offs[c.extra[v]] }
 
 // block compiles one basic block.
-func (c *compiler) block(from *ssa.BasicBlock) {
+func (c *compiler) block(from *ssa.BasicBlock, code []ssa.Instruction) {
 	b := c.blocks[from]
-	for _, i := range c.order.block(from) {
+	for _, i := range code {
 		switch i := i.(type) {
 		case *ssa.Phi, *ssa.DebugRef, *ssa.ChangeType, *ssa.Field:
 			continue
@@ -446,63 +453,6 @@ func position(i ssa.Instruction) token.Pos {
 		return call.Common().Pos()
 	}
 	return token.NoPos
-}
-
-// edge compiles what happens on the way to a successor: its phis all take their values at once.
-func (c *compiler) edge(from *ssa.BasicBlock, n int) edge {
-	to := from.Succs[n]
-	e := edge{to: c.blocks[to], back: to.Index <= from.Index}
-	pred := -1
-	for i, p := range to.Preds {
-		// A block may reach another by both its ways: each is a predecessor of its own, in the order of the ways.
-		if p == from {
-			pred = i
-			if n == 0 || from.Succs[0] != to {
-				break
-			}
-			n = 0
-		}
-	}
-	var phis []*ssa.Phi
-	for _, i := range to.Instrs {
-		phi, ok := i.(*ssa.Phi)
-		if !ok {
-			break
-		}
-		phis = append(phis, phi)
-	}
-	entangled := false
-	for _, phi := range phis {
-		if source, ok := c.root(phi.Edges[pred]).(*ssa.Phi); ok && source.Block() == to && source != phi {
-			entangled = true
-		}
-	}
-	if !entangled {
-		for _, phi := range phis {
-			if c.off(phi) != c.off(phi.Edges[pred]) {
-				e.moves = append(e.moves, move(c.off(phi), c.off(phi.Edges[pred]), c.place(phi).t))
-			}
-		}
-		return e
-	}
-	for _, phi := range phis {
-		e.moves = append(e.moves, move(c.spare(phi), c.off(phi.Edges[pred]), c.place(phi).t))
-	}
-	for _, phi := range phis {
-		e.moves = append(e.moves, move(c.off(phi), c.spare(phi), c.place(phi).t))
-	}
-	return e
-}
-
-// root is the value in whose register v is.
-func (c *compiler) root(v ssa.Value) ssa.Value {
-	for {
-		a, ok := c.alias[v]
-		if !ok {
-			return v
-		}
-		v = a.of
-	}
 }
 
 func moveOf[T any](dst, src uintptr) instruction {

@@ -28,6 +28,7 @@ type order struct {
 	made       map[*ssa.MakeMap]int     // the same for maps
 	carried    map[*ssa.BasicBlock]rest
 	out        []ssa.Instruction
+	numbers    map[ssa.Instruction]int // where each stands in its block
 }
 
 // rest is what a block leaves to another one that goes on with its statement.
@@ -39,15 +40,26 @@ type rest struct {
 func (p *Program) newOrder(fn *ssa.Function) *order {
 	return &order{
 		p: p, statements: p.statementsOf(fn), waiting: map[ssa.Instruction]bool{}, fresh: map[*ssa.Alloc]int{},
-		made: map[*ssa.MakeMap]int{}, carried: map[*ssa.BasicBlock]rest{},
+		made: map[*ssa.MakeMap]int{}, carried: map[*ssa.BasicBlock]rest{}, numbers: map[ssa.Instruction]int{},
 	}
 }
 
 // block is a block's instructions in the compiler's order. Blocks come in the order of the function.
 func (o *order) block(b *ssa.BasicBlock) []ssa.Instruction {
-	if len(o.statements) == 0 {
-		return b.Instrs
+	o.out = b.Instrs
+	if len(o.statements) > 0 {
+		o.rearrange(b)
 	}
+	for n, i := range o.out {
+		o.numbers[i] = n
+	}
+	return o.out
+}
+
+// number tells where an instruction stands in its block, once that has been ordered.
+func (o *order) number(i ssa.Instruction) int { return o.numbers[i] }
+
+func (o *order) rearrange(b *ssa.BasicBlock) {
 	o.out = make([]ssa.Instruction, 0, len(b.Instrs))
 	o.now = -1
 	for n, i := range b.Instrs {
@@ -65,7 +77,6 @@ func (o *order) block(b *ssa.BasicBlock) []ssa.Instruction {
 		}
 		o.add(b, n)
 	}
-	return o.out
 }
 
 // add orders the next instruction of a block.
