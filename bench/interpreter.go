@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // scripts are the modules that the differential tests run both ways; each is driven by its script.
@@ -95,7 +97,7 @@ func reason(refusal error, module string) string {
 	return text
 }
 
-// threeHundred is a module of 301 lines that imports twelve packages, with generics and iterators.
+// threeHundred is a module of 301 lines that imports thirteen packages, with generics and iterators.
 const threeHundred = "cache"
 
 // loads measures from text to code that is ready to run, in processes that have not done it before, and again there.
@@ -110,6 +112,9 @@ func (b *bench) loads() error {
 		beside += fmt.Sprintf("%s: check %s, SSA and compile %s, init %s; ", when, ms(ours["check "+when]), ms(ours["compile "+when]), ms(ours["init "+when]))
 	}
 	b.row("load of that module, first in its process", ms(ours["all cold"]), fmt.Sprintf("again %s (%s)", ms(ours["all warm"]), strings.TrimSuffix(beside, "; ")))
+	if err := b.checks(); err != nil {
+		return err
+	}
 	module, ours, theirs, err := b.onBoth("load")
 	if err != nil {
 		return err
@@ -120,6 +125,29 @@ func (b *bench) loads() error {
 	}
 	b.row(fmt.Sprintf("load of module %s, first in its process", module), ms(ours["all cold"])+", again "+ms(ours["all warm"]),
 		"yaegi "+ms(theirs["all cold"])+", again "+ms(theirs["all warm"]))
+	return nil
+}
+
+// checks measures the command with which an author checks such a module; it loads it, too.
+func (b *bench) checks() error {
+	project, err := os.MkdirTemp(b.dir, "check-")
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(filepath.Join(project, threeHundred), os.DirFS(filepath.Join(modulesDir, threeHundred))); err != nil {
+		return err
+	}
+	took := map[string][]float64{}
+	for range 15 {
+		for _, args := range [][]string{{"check", project}, {"version"}} {
+			began := time.Now()
+			if out, err := exec.CommandContext(b.ctx, b.coma, args...).CombinedOutput(); err != nil {
+				return fmt.Errorf("coma %s: %w\n%s", args[0], err, out)
+			}
+			took[args[0]] = append(took[args[0]], milliseconds(time.Since(began)))
+		}
+	}
+	b.row("coma check of that module, the whole command", ms(median(took["check"])), "it loads the module, too; coma version, the bare process, "+ms(median(took["version"])))
 	return nil
 }
 
@@ -244,7 +272,12 @@ func duration(ns float64) string {
 	}
 }
 
-func times(r float64) string { return fmt.Sprintf("%.3g ×", r) }
+func times(r float64) string {
+	if r >= 100 {
+		return fmt.Sprintf("%.0f ×", r)
+	}
+	return fmt.Sprintf("%.3g ×", r)
+}
 
 func ms(v float64) string { return fmt.Sprintf("%.1f ms", v) }
 
