@@ -13,11 +13,11 @@
 // Read it in this order:
 //
 //   - program.go: from checked packages to a Program; what the rest of coma calls
-//   - types.go: from go/types to runtime types
+//   - types.go: from go/types to runtime types; typepool.go: how these outlive their program
 //   - function.go: one function: its registers and how it is compiled, block by block; frame.go: how it runs
 //   - instruction.go and, by subject, arithmetic.go, convert.go, aggregate.go, mapping.go, dynamic.go (interfaces),
 //     channel.go, call.go, builtin.go: one SSA instruction each to a closure
 //   - unwind.go: defer, panic, recover, Goexit; trace.go: where a panic was
-//   - host.go: functions, methods and variables of compiled packages
+//   - host.go: functions, methods and variables of compiled packages; entry.go: how these call interpreted code
 //   - memory.go: the unsafe part that the others stand on
 package interp

@@ -24,7 +24,7 @@ var checkOnce = sync.OnceValue(func() error {
 			return fmt.Errorf("the interpreter was not made for %s: type %v: %w; use engine go", runtime.Version(), t, err)
 		}
 	}
-	if err := tryBuilding(); err != nil {
+	if err := errors.Join(tryBuilding(), tryFuncs()); err != nil {
 		return fmt.Errorf("the interpreter was not made for %s: %w; use engine go", runtime.Version(), err)
 	}
 	return nil
@@ -166,6 +166,26 @@ func tryBuilding() error {
 	}
 	if got := fmt.Sprintf("%T", v.Elem().Interface()); got != "rtype.trial" {
 		return fmt.Errorf("a built type is called %s", got)
+	}
+	return nil
+}
+
+// tryFuncs makes func values and has compiled code call them.
+func tryFuncs() error {
+	subject := new(int)
+	add := func(subject, frame unsafe.Pointer) {
+		*(*int)(subject) += *(*int)(frame)
+		*(*int)(unsafe.Add(frame, wordSize)) = *(*int)(subject)
+	}
+	quick := FuncsOf(reflect.TypeFor[func(int) int]()).Make(add, unsafe.Pointer(subject))
+	slow := Funcs{typ: reflect.TypeFor[func(int) int]()}.Make(add, unsafe.Pointer(subject))
+	for i, fn := range []unsafe.Pointer{quick, slow} {
+		if got := (*(*func(int) int)(unsafe.Pointer(&fn)))(3); got != 3*(i+1) {
+			return fmt.Errorf("a built func value gives %d", got)
+		}
+		if Subject(fn) != unsafe.Pointer(subject) {
+			return errors.New("a built func value is not recognised")
+		}
 	}
 	return nil
 }
