@@ -2,7 +2,9 @@ package interp
 
 import (
 	"go/types"
+	"math/bits"
 	"reflect"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/tools/go/ssa"
@@ -110,13 +112,26 @@ func (c *compiler) index(i *ssa.Index) instruction {
 	}
 }
 
-// bound reads a bound of a slice expression, as an int64 or, beyond that, as what is out of any range.
-func (c *compiler) bound(v ssa.Value) func(f *frame) int {
+// bound reads a bound of a slice expression; nil if the expression leaves it out.
+func (c *compiler) bound(v ssa.Value) *bound {
 	if v == nil {
 		return nil
 	}
 	p := c.place(v)
-	return intOf(p)
+	return &bound{intOf(p), p.t.Kind() < reflect.Uint || p.t.Kind() > reflect.Uintptr}
+}
+
+// bound is what stands before, between or behind the colons of a slice expression.
+type bound struct {
+	read   func(f *frame) int
+	signed bool
+}
+
+func (b *bound) at(f *frame, otherwise int) int {
+	if b == nil {
+		return otherwise
+	}
+	return b.read(f)
 }
 
 // intOf reads an integer of any type as an int. Unsigned values above the range of int become negative, which is as far
@@ -143,25 +158,26 @@ func intOf(p place) func(f *frame) int {
 func (c *compiler) slice(i *ssa.Slice) instruction {
 	dst, x := c.off(i), c.off(i.X)
 	low, high, limit := c.bound(i.Low), c.bound(i.High), c.bound(i.Max)
-	at := func(f *frame, b func(*frame) int, otherwise int) int {
-		if b == nil {
-			return otherwise
-		}
-		return b(f)
-	}
+	wrong := c.outOfRange(i, low, high, limit)
 	t := c.place(i.X).t
 	if t.Kind() == reflect.String {
 		return func(f *frame) {
 			s := *(*string)(f.at(x))
-			*(*string)(f.at(dst)) = s[at(f, low, 0):at(f, high, len(s))]
+			lo, hi := low.at(f, 0), high.at(f, len(s))
+			if uint(hi) > uint(len(s)) || uint(lo) > uint(hi) {
+				panic(wrong(lo, hi, len(s), len(s)))
+			}
+			*(*string)(f.at(dst)) = s[lo:hi]
 		}
 	}
 	var array func(f *frame) header
 	var size uintptr
-	fixed := t.Kind() == reflect.Pointer
-	if fixed {
+	if t.Kind() == reflect.Pointer {
 		n := t.Elem().Len()
 		size = t.Elem().Elem().Size()
+		if isMade(i) && beyondMemory(n, size) {
+			return func(f *frame) { panic(wrong(0, high.at(f, n), n, n)) } // whatever the length
+		}
 		array = func(f *frame) header {
 			p := *(*unsafe.Pointer)(f.at(x))
 			nilCheck(p)
@@ -171,17 +187,13 @@ func (c *compiler) slice(i *ssa.Slice) instruction {
 		size = t.Elem().Size()
 		array = func(f *frame) header { return *(*header)(f.at(x)) }
 	}
-	errors := c.p.errors
 	return func(f *frame) {
 		s := array(f)
-		lo := at(f, low, 0)
-		hi := at(f, high, s.len)
-		end := at(f, limit, s.cap)
+		lo := low.at(f, 0)
+		hi := high.at(f, s.len)
+		end := limit.at(f, s.cap)
 		if uint(end) > uint(s.cap) || uint(hi) > uint(end) || uint(lo) > uint(hi) {
-			if fixed && uint(end) > uint(s.cap) {
-				panic(errors.limit(end, s.cap))
-			}
-			sliceOutOfRange(s, lo, hi, end, limit != nil, fixed)
+			panic(wrong(lo, hi, end, s.cap))
 		}
 		data := s.data
 		if end > lo { // else the address might be past the object
@@ -191,16 +203,36 @@ func (c *compiler) slice(i *ssa.Slice) instruction {
 	}
 }
 
-// sliceOutOfRange panics with the runtime's own error.
-func sliceOutOfRange(s header, lo, hi, end int, full, fixed bool) {
-	dummy := make([]struct{}, s.len, s.cap)
-	switch {
-	case full:
-		_ = dummy[lo:hi:end]
-	case fixed: // an array, whose length is told, as a string's is
-		_ = unsafe.String((*byte)(s.data), s.len)[lo:hi]
-	default:
-		_ = dummy[lo:hi]
+// isMade tells whether a slice expression is what go/ssa makes of make with a constant capacity: that of a new array.
+func isMade(i *ssa.Slice) bool {
+	made, ok := i.X.(*ssa.Alloc)
+	return ok && made.Comment == "makeslice"
+}
+
+// outOfRange tells, with the order of the compiler's own checks, which bound of a slice expression is wrong: n is the length
+// of an array or string, the capacity of a slice.
+func (c *compiler) outOfRange(i *ssa.Slice, low, high, limit *bound) func(lo, hi, end, n int) runtime.Error {
+	errors := c.p.errors
+	if isMade(i) {
+		size := c.place(i).t.Elem().Size()
+		return func(_, hi, _, n int) runtime.Error { return errors.makeSlice(hi, size) }
+	}
+	codes := errors.ofArray
+	if c.place(i.X).t.Kind() == reflect.Slice {
+		codes = errors.ofSlice
+	}
+	return func(lo, hi, end, n int) runtime.Error {
+		switch {
+		case limit != nil && uint(end) > uint(n):
+			return errors.outOfBounds(boundsError{int64(end), n, limit.signed, codes.limit})
+		case limit != nil && uint(hi) > uint(end):
+			return errors.outOfBounds(boundsError{int64(hi), end, high.signed, errors.fullHigh})
+		case limit != nil:
+			return errors.outOfBounds(boundsError{int64(lo), hi, low.signed, errors.fullLow})
+		case uint(hi) > uint(end):
+			return errors.outOfBounds(boundsError{int64(hi), end, high.signed, codes.high})
+		}
+		return errors.outOfBounds(boundsError{int64(lo), hi, low.signed, errors.low})
 	}
 }
 
@@ -212,11 +244,11 @@ func (c *compiler) makeSlice(i *ssa.MakeSlice) instruction {
 		return func(f *frame) { *(*[]byte)(f.at(dst)) = make([]byte, length(f), capacity(f)) }
 	}
 	rtype := rtypeOf(elem)
-	size := elem.Size()
+	size, errors := elem.Size(), c.p.errors
 	return func(f *frame) {
 		n, m := length(f), capacity(f)
-		if n < 0 || m < n || size > 0 && uintptr(m) > (1<<47)/size {
-			tooLarge(n, m, size)
+		if n < 0 || m < n || beyondMemory(m, size) {
+			panic(errors.makeSlice(n, size))
 		}
 		*(*[]byte)(f.at(dst)) = *(*[]byte)(unsafe.Pointer(&header{unsafeNewArray(rtype, m), n, m}))
 	}
@@ -226,16 +258,12 @@ func (c *compiler) makeSlice(i *ssa.MakeSlice) instruction {
 //go:noescape
 func unsafeNewArray(t unsafe.Pointer, n int) unsafe.Pointer
 
-// tooLarge panics as make does.
-func tooLarge(n, m int, size uintptr) {
-	type big [1 << 20]byte
-	switch {
-	case n < 0 || size > 0 && uintptr(n) > (1<<47)/size:
-		_ = make([]big, 1<<47|n&0, 1<<47|n&0|1) // len out of range
-	default:
-		_ = make([]byte, n, m) // cap out of range
-		_ = make([]big, 0, m|1<<46)
-	}
+// beyondMemory tells whether n elements of a size in bytes are more than the runtime can address, so that it panics rather
+// than dies for want of memory. n is not negative.
+func beyondMemory(n int, size uintptr) bool {
+	const most = 1 << 48 // runtime.maxAlloc on 64-bit systems
+	over, bytes := bits.Mul(uint(n), uint(size))
+	return over > 0 || bytes > most
 }
 
 func (c *compiler) sliceToArrayPointer(i *ssa.SliceToArrayPointer) instruction {

@@ -2,8 +2,10 @@ package interp
 
 import (
 	"fmt"
-	"math"
+	"go/types"
+	"math/bits"
 	"reflect"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/tools/go/ssa"
@@ -62,13 +64,11 @@ func (c *compiler) builtin(b *ssa.Builtin, call *ssa.CallCommon, result *ssa.Cal
 		}
 		return func(f *frame) { *(*uintptr)(f.at(dst)) = n }
 	case "ssa:wrapnilchk":
-		recv, method := call.Args[1].(*ssa.Const), call.Args[2].(*ssa.Const)
-		text := fmt.Sprintf("value method %v.%v called using nil pointer", constantText(recv), constantText(method))
+		wrapped := c.p.errors.plain(c.nilReceiver())
 		return func(f *frame) {
 			p := *(*unsafe.Pointer)(f.at(args[0].off))
 			if p == nil {
-				_ = text
-				nilCheck(p)
+				panic(wrapped)
 			}
 			*(*unsafe.Pointer)(f.at(dst)) = p
 		}
@@ -80,12 +80,7 @@ func (c *compiler) builtin(b *ssa.Builtin, call *ssa.CallCommon, result *ssa.Cal
 			*(*unsafe.Pointer)(f.at(dst)) = unsafe.Add(*(*unsafe.Pointer)(f.at(args[0].off)), n(f))
 		}
 	case "Slice":
-		n := intOf(place{off: args[1].off, t: args[1].t})
-		return func(f *frame) {
-			p, l := *(*unsafe.Pointer)(f.at(args[0].off)), n(f)
-			_ = unsafe.Slice((*struct{})(p), l) // panics as it should
-			*(*[]byte)(f.at(dst)) = *(*[]byte)(unsafe.Pointer(&header{p, l, l}))
-		}
+		return c.unsafeSlice(dst, args[0], place{off: args[1].off, t: args[1].t})
 	case "String":
 		n := intOf(place{off: args[1].off, t: args[1].t})
 		return func(f *frame) { *(*string)(f.at(dst)) = unsafe.String(*(**byte)(f.at(args[0].off)), n(f)) }
@@ -97,7 +92,35 @@ func (c *compiler) builtin(b *ssa.Builtin, call *ssa.CallCommon, result *ssa.Cal
 	panic(&buildError{text: "builtin " + b.Name()})
 }
 
-func constantText(c *ssa.Const) string { return c.Value.String() }
+// unsafeSlice compiles unsafe.Slice.
+func (c *compiler) unsafeSlice(dst uintptr, pointer argument, length place) instruction {
+	n, size, errors := intOf(length), pointer.t.Elem().Size(), c.p.errors
+	return func(f *frame) {
+		p, l := *(*unsafe.Pointer)(f.at(pointer.off)), n(f)
+		over, bytes := bits.Mul(uint(size), uint(l))
+		switch beyond := over > 0 || bytes > -uint(uintptr(p)); {
+		case l < 0:
+			panic(errors.textual("unsafe.Slice: len out of range"))
+		case p == nil && l > 0:
+			panic(errors.textual("unsafe.Slice: ptr is nil and len is not zero"))
+		case p != nil && beyond:
+			panic(errors.textual("unsafe.Slice: len out of range"))
+		}
+		*(*[]byte)(f.at(dst)) = *(*[]byte)(unsafe.Pointer(&header{p, l, l}))
+	}
+}
+
+// nilReceiver is what the compiler's wrapper of a value method says when it is called by a nil pointer. The function that is
+// compiled is such a wrapper.
+func (c *compiler) nilReceiver() string {
+	method := c.fn.ssa.Object()
+	t := types.Unalias(method.(*types.Func).Signature().Recv().Type()).(*types.Named)
+	name := t.Obj().Name()
+	if t.TypeArgs().Len() > 0 || t.TypeParams().Len() > 0 {
+		name += "[...]"
+	}
+	return fmt.Sprintf("value method %s.%s.%s called using nil *%s pointer", c.p.pathOf(t.Obj().Pkg()), name, method.Name(), name)
+}
 
 func length(name string, dst uintptr, x argument) instruction {
 	switch x.t.Kind() {
@@ -134,6 +157,8 @@ func (c *compiler) append(dst uintptr, args []argument) instruction {
 	}
 	// Slices of the same shape grow alike, so each shape has the compiler's own append.
 	switch shapeOf(elem) {
+	case shapeNone:
+		return appendOf[struct{}](dst, to.off, from.off)
 	case shape16:
 		return appendOf[uint16](dst, to.off, from.off)
 	case shape32:
@@ -259,11 +284,9 @@ func appendPrinted(text []byte, v reflect.Value) []byte {
 	case v.CanUint():
 		return fmt.Append(text, v.Uint())
 	case v.CanFloat():
-		return appendFloat(text, v.Float())
+		return strconv.AppendFloat(text, v.Float(), 'g', -1, v.Type().Bits())
 	case v.CanComplex():
-		n := v.Complex()
-		text = appendFloat(append(text, '('), real(n))
-		return append(appendFloat(text, imag(n)), "i)"...)
+		return fmt.Append(text, strconv.FormatComplex(v.Complex(), 'g', -1, v.Type().Bits()))
 	case v.Kind() == reflect.String:
 		return append(text, v.String()...)
 	case v.Kind() == reflect.Interface:
@@ -273,22 +296,4 @@ func appendPrinted(text []byte, v reflect.Value) []byte {
 		return fmt.Appendf(text, "[%d/%d]%#x", v.Len(), v.Cap(), v.Pointer())
 	}
 	return fmt.Appendf(text, "%#x", uintptr(*(*unsafe.Pointer)(v.Addr().UnsafePointer())))
-}
-
-// appendFloat writes as the runtime does: +1.500000e+000.
-func appendFloat(text []byte, x float64) []byte {
-	switch {
-	case math.IsNaN(x):
-		return append(text, "NaN"...)
-	case math.IsInf(x, 1):
-		return append(text, "+Inf"...)
-	case math.IsInf(x, -1):
-		return append(text, "-Inf"...)
-	}
-	s := fmt.Sprintf("%+.6e", x)
-	mantissa, exponent := s[:len(s)-len("+00")], s[len(s)-len("+00"):]
-	if i := len(s) - len("+000"); s[i] == '+' || s[i] == '-' { // three digits already
-		return append(text, s...)
-	}
-	return append(append(append(append(text, mantissa...), exponent[0]), '0'), exponent[1:]...)
 }

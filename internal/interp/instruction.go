@@ -88,7 +88,11 @@ func (c *compiler) instruction(i ssa.Instruction) instruction {
 
 func (c *compiler) alloc(i *ssa.Alloc) instruction {
 	dst := c.off(i)
-	rtype := rtypeOf(c.typeOf(deref(i.Type())))
+	t := c.typeOf(deref(i.Type()))
+	rtype := rtypeOf(t)
+	if i.Comment == "makeslice" && beyondMemory(1, t.Size()) {
+		return nil // slicing it panics
+	}
 	if i.Heap {
 		return func(f *frame) { *(*unsafe.Pointer)(f.at(dst)) = unsafeNew(rtype) }
 	}

@@ -13,9 +13,19 @@ import (
 type runtimeErrors struct {
 	bounds reflect.Type // runtime.boundsError
 	text   reflect.Type // runtime.errorString
+	plains reflect.Type // runtime.plainError
 	// Codes of boundsError.
-	toArray uint8 // conversion of a slice to a longer array
-	beyond  uint8 // a third index beyond an array
+	toArray           uint8      // conversion of a slice to a longer array
+	ofArray, ofSlice  sliceCodes // what is sliced
+	low               uint8      // the first bound is beyond the second
+	fullLow, fullHigh uint8      // that, and the second beyond the third
+}
+
+// sliceCodes are the codes of bounds that are beyond what is sliced: an array or string, whose length is told, or a slice,
+// whose capacity is.
+type sliceCodes struct {
+	high  uint8 // in x[:high]
+	limit uint8 // in x[::limit]
 }
 
 // boundsError has the layout of runtime.boundsError.
@@ -30,21 +40,31 @@ type boundsError struct {
 func newRuntimeErrors() (e runtimeErrors, ok bool) {
 	short := make([]int, 1)
 	bounds := provoked(func() { _ = [2]int(short) })
-	zero := 0
+	zero, one, three := 0, 1, 3
 	text := provoked(func() { zero = 1 / zero })
-	e.bounds, e.text = reflect.TypeOf(bounds), reflect.TypeOf(text)
-	if e.bounds.Kind() != reflect.Struct || e.bounds.Size() != unsafe.Sizeof(boundsError{}) || e.text.Kind() != reflect.String {
+	plain := provoked(func() { close((chan int)(nil)) })
+	e.bounds, e.text, e.plains = reflect.TypeOf(bounds), reflect.TypeOf(text), reflect.TypeOf(plain)
+	if e.bounds.Kind() != reflect.Struct || e.bounds.Size() != unsafe.Sizeof(boundsError{}) ||
+		e.text.Kind() != reflect.String || e.plains.Kind() != reflect.String {
 		return e, false
 	}
+	ok = true
+	code := func(slip func()) uint8 {
+		err := provoked(slip)
+		if reflect.TypeOf(err) != e.bounds {
+			ok = false
+			return 0
+		}
+		return codeOf(err)
+	}
+	array := new([2]int)
 	e.toArray = codeOf(bounds)
-	three := 3
-	limit := provoked(func() { _ = new([2]int)[:1:three] })
-	if reflect.TypeOf(limit) != e.bounds {
-		return e, false
-	}
-	e.beyond = codeOf(limit)
-	return e, e.conversion(1, 2).Error() == bounds.Error() && e.limit(3, 2).Error() == limit.Error() &&
-		e.textual("integer divide by zero").Error() == text.Error()
+	e.ofArray = sliceCodes{high: code(func() { _ = array[:three] }), limit: code(func() { _ = array[:1:three] })}
+	e.ofSlice = sliceCodes{high: code(func() { _ = short[:three] }), limit: code(func() { _ = short[:1:three] })}
+	e.low = code(func() { _ = array[one:zero] })
+	e.fullLow, e.fullHigh = code(func() { _ = array[one:zero:2] }), code(func() { _ = array[:one:zero] })
+	return e, ok && e.conversion(1, 2).Error() == bounds.Error() &&
+		e.textual("integer divide by zero").Error() == text.Error() && e.plain("close of nil channel").Error() == plain.Error()
 }
 
 // provoked is the error that f panics with.
@@ -61,9 +81,12 @@ func (e runtimeErrors) conversion(have, want int) runtime.Error {
 	return e.outOfBounds(boundsError{int64(want), have, true, e.toArray})
 }
 
-// limit is the error of slicing an array of length n with a third index that is beyond it.
-func (e runtimeErrors) limit(index, n int) runtime.Error {
-	return e.outOfBounds(boundsError{int64(index), n, true, e.beyond})
+// makeSlice is the error of making a slice of n elements, of a size in bytes, that cannot be had with the capacity asked for.
+func (e runtimeErrors) makeSlice(n int, size uintptr) runtime.Error {
+	if n < 0 || beyondMemory(n, size) {
+		return e.textual("makeslice: len out of range")
+	}
+	return e.textual("makeslice: cap out of range")
 }
 
 func (e runtimeErrors) outOfBounds(b boundsError) runtime.Error {
@@ -75,6 +98,13 @@ func (e runtimeErrors) outOfBounds(b boundsError) runtime.Error {
 // textual is an error whose text is "runtime error: " and the given one.
 func (e runtimeErrors) textual(text string) runtime.Error {
 	v := reflect.New(e.text).Elem()
+	v.SetString(text)
+	return v.Interface().(runtime.Error)
+}
+
+// plain is an error of the runtime whose text is the given one.
+func (e runtimeErrors) plain(text string) runtime.Error {
+	v := reflect.New(e.plains).Elem()
 	v.SetString(text)
 	return v.Interface().(runtime.Error)
 }
