@@ -159,20 +159,32 @@ func (tt *typeTable) signature(s *types.Signature) reflect.Type {
 }
 
 func (tt *typeTable) structure(s *types.Struct) reflect.Type {
+	for f := range s.Fields() {
+		if f.Embedded() {
+			return tt.withMethods(s, tt.fields(s))
+		}
+	}
+	return built(rtype.Struct(tt.fields(s), nil, nil))
+}
+
+func (tt *typeTable) fields(s *types.Struct) []rtype.Field {
 	fields := make([]rtype.Field, s.NumFields())
-	embeds := false
 	for i := range fields {
 		v := s.Field(i)
 		fields[i] = rtype.Field{Name: v.Name(), Type: tt.find(v.Type()), Tag: s.Tag(i), Embedded: v.Embedded()}
 		if !v.Exported() {
 			fields[i].PkgPath = tt.p.pathOf(v.Pkg())
 		}
-		embeds = embeds || v.Embedded()
 	}
-	if !embeds {
-		return built(rtype.Struct(fields, nil, nil))
+	return fields
+}
+
+// underlying is the type that a defined type is completed with, which has no methods of its own.
+func (tt *typeTable) underlying(t *types.Named) reflect.Type {
+	if s, ok := t.Underlying().(*types.Struct); ok {
+		return built(rtype.Struct(tt.fields(s), nil, nil))
 	}
-	return tt.withMethods(s, fields)
+	return tt.find(t.Underlying())
 }
 
 // withMethods is the type of a struct that has the methods of what it embeds.
@@ -183,17 +195,19 @@ func (tt *typeTable) withMethods(s *types.Struct, fields []rtype.Field) reflect.
 	if rt := tt.lasting(s); rt != nil {
 		return rt
 	}
-	if tt.building.At(s) != nil {
-		panic(&buildError{text: fmt.Sprintf("a method of %v has the same type in its signature; give that struct type a name", s)})
-	}
-	tt.building.Set(s, true)
-	defer tt.building.Delete(s)
-	value, pointer := tt.methods(s)
 	must(typesLeft.maySpend())
-	rt := built(rtype.Struct(fields, value, pointer))
-	key, list := tt.identify(s)
-	tt.keep(s, &madeType{key: key, list: list, owner: tt, rt: rt, pointer: reflect.PointerTo(rt),
-		value: withoutCode(value), methods: withoutCode(pointer), complete: true})
+	rt, setMethods, err := rtype.StructLater(fields)
+	must(err)
+	tt.known.Set(s, rt) // since a method may mention it
+	m := &madeType{owner: tt, rt: rt, pointer: reflect.PointerTo(rt)}
+	m.key, m.list = tt.identify(s)
+	tt.keep(s, m)
+	tt.pending = append(tt.pending, func() {
+		value, pointer := tt.methods(s)
+		must(setMethods(value, pointer))
+		m.value, m.methods = withoutCode(value), withoutCode(pointer)
+		m.complete = true
+	})
 	return rt
 }
 
@@ -259,7 +273,7 @@ func (tt *typeTable) named(t *types.Named) reflect.Type {
 	m.key, m.list = tt.identify(t)
 	tt.keep(t, m)
 	tt.pending = append(tt.pending, func() {
-		must(n.Complete(tt.find(t.Underlying())))
+		must(n.Complete(tt.underlying(t)))
 		if rt.Kind() != reflect.Interface {
 			value, pointer := tt.methods(t)
 			must(n.SetMethods(value, pointer))

@@ -31,13 +31,44 @@ func Struct(fields []Field, value, pointer []Method) (reflect.Type, error) {
 	if plain && len(pointer) == 0 {
 		return shape, nil
 	}
-	text, key := describeFields(fields)
-	bare := len(value) == 0 && len(pointer) == 0
-	if bare {
-		if t, ok := structs.Load(key); ok {
-			return t.(reflect.Type), nil
+	if len(value) > 0 || len(pointer) > 0 {
+		t, setMethods, err := StructLater(fields)
+		if err == nil {
+			err = setMethods(value, pointer)
 		}
+		return t, err
 	}
+	text, key := describeFields(fields)
+	if t, ok := structs.Load(key); ok {
+		return t.(reflect.Type), nil
+	}
+	t, _ := structs.LoadOrStore(key, typeOf(describeStruct(shape, fields, text)))
+	return t.(reflect.Type), nil
+}
+
+// StructLater is Struct for a type whose methods may mention it: they are given by a function, which must be called
+// once, before a value of the type meets an interface.
+func StructLater(fields []Field) (t reflect.Type, setMethods func(value, pointer []Method) error, err error) {
+	shape, _, err := structShape(fields)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, _ := describeFields(fields)
+	h := describeStruct(shape, fields, text)
+	behind := newPointer(h, text)
+	return typeOf(h), func(value, pointer []Method) error {
+		if len(value) > 0 {
+			h.flags |= hasMethods
+			if err := install(h, "", value); err != nil {
+				return err
+			}
+		}
+		return install(behind, "", pointer)
+	}, nil
+}
+
+// describeStruct writes the record of a struct type with the layout of shape.
+func describeStruct(shape reflect.Type, fields []Field, text string) *header {
 	h := newHeader(unsafe.Sizeof(structType{}) + unsafe.Sizeof(methodTable{}))
 	*h = *headerOf(shape)
 	h.flags &= lazyMask | direct | plainBytes
@@ -61,20 +92,7 @@ func Struct(fields []Field, value, pointer []Method) (reflect.Type, error) {
 		h.equal = equalFields(s.fields)
 		keep(h.equal)
 	}
-	if bare {
-		t, _ := structs.LoadOrStore(key, typeOf(h))
-		return t.(reflect.Type), nil
-	}
-	if len(value) > 0 {
-		h.flags |= hasMethods
-		if err := install(h, "", value); err != nil {
-			return nil, err
-		}
-	}
-	if err := install(newPointer(h, text), "", pointer); err != nil {
-		return nil, err
-	}
-	return typeOf(h), nil
+	return h
 }
 
 // structs has the types without methods that Struct made, by the key of describeFields.
