@@ -125,8 +125,9 @@ type compiler struct {
 	slots  map[ssa.Value]int // numbers of registers in layout
 	extra  map[ssa.Value]int // a second register of an instruction
 	alias  map[ssa.Value]alias
-	folded map[ssa.Value]bool // addresses
-	united map[ssa.Value]bool // values in the register of a phi
+	folded map[ssa.Value]bool     // addresses
+	united map[ssa.Value]bool     // values in the register of a phi
+	valued map[*ssa.Function]bool // functions that are used as values
 	places map[ssa.Value]place
 	blocks map[*ssa.BasicBlock]*block
 	order  *order
@@ -154,6 +155,7 @@ func (c *compiler) compile() {
 		c.slots[v] = c.layout.add(c.typeOf(v.Type()))
 	}
 	c.fold()
+	c.findValued()
 	for _, b := range fn.Blocks {
 		for _, i := range b.Instrs {
 			if _, note := i.(*ssa.DebugRef); !note {
@@ -264,7 +266,7 @@ func (c *compiler) constant(v ssa.Value) {
 		if v.Signature.Recv() != nil || c.p.intrinsic(v) != nil {
 			return // only ever called
 		}
-		if !c.usedAsValue(v) {
+		if !c.valued[v] {
 			return
 		}
 		t = c.typeOf(v.Signature)
@@ -278,50 +280,29 @@ func (c *compiler) constant(v ssa.Value) {
 	}
 }
 
-// usedAsValue tells whether the function is more than called by name in the function that is being compiled.
-func (c *compiler) usedAsValue(v *ssa.Function) bool {
-	if v.Parent() == nil && v.Referrers() == nil {
-		// A package-level function keeps no list of who refers to it.
-		for _, b := range c.fn.ssa.Blocks {
-			for _, i := range b.Instrs {
-				if refersTo(i, v) {
-					return true
+// findValued finds the functions that are more than called by name in the function that is being compiled.
+func (c *compiler) findValued() {
+	c.valued = map[*ssa.Function]bool{}
+	var few [16]*ssa.Value
+	for _, b := range c.fn.ssa.Blocks {
+		for _, i := range b.Instrs {
+			var callee *ssa.Value
+			operands := i.Operands(few[:0])
+			switch i := i.(type) {
+			case *ssa.DebugRef:
+				continue
+			case ssa.CallInstruction:
+				callee = &i.Common().Value
+			case *ssa.MakeClosure:
+				callee = &i.Fn
+			}
+			for _, op := range operands {
+				if fn, ok := (*op).(*ssa.Function); ok && op != callee {
+					c.valued[fn] = true
 				}
 			}
 		}
-		return false
 	}
-	for _, i := range *v.Referrers() {
-		if i.Parent() == c.fn.ssa && refersTo(i, v) {
-			return true
-		}
-	}
-	return false
-}
-
-// refersTo tells whether an instruction takes a function as a value.
-func refersTo(i ssa.Instruction, v *ssa.Function) bool {
-	var common *ssa.CallCommon
-	switch i := i.(type) {
-	case *ssa.DebugRef:
-		return false
-	case ssa.CallInstruction:
-		common = i.Common()
-	case *ssa.MakeClosure:
-		for _, b := range i.Bindings {
-			if b == ssa.Value(v) {
-				return true
-			}
-		}
-		return false
-	}
-	var operands [16]*ssa.Value
-	for _, op := range i.Operands(operands[:0]) {
-		if *op == ssa.Value(v) && (common == nil || op != &common.Value) {
-			return true
-		}
-	}
-	return false
 }
 
 func setConstant(v reflect.Value, c constant.Value) {
