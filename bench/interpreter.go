@@ -166,8 +166,9 @@ func (b *bench) onBoth(kind string) (module string, ours, theirs outcome, err er
 
 // medians does a task in several processes.
 func (b *bench) medians(t task) (outcome, error) {
+	const processes = 7
 	values := map[string][]float64{}
-	for range rounds {
+	for range processes {
 		found, err := b.do(t)
 		if err != nil {
 			return nil, err

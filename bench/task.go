@@ -116,8 +116,8 @@ type subject struct {
 }
 
 const (
-	rounds    = 7
-	roundTime = 40 * time.Millisecond // of each subject, at least
+	rounds    = 25
+	roundTime = 10 * time.Millisecond // of each subject, at least; short, so that a busy machine leaves many rounds alone
 )
 
 // sideBySide measures in rounds, each of which has every subject once, so that what disturbs the machine disturbs all.
