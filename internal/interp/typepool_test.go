@@ -47,7 +47,7 @@ func thirtyTypes(field string) string {
 }
 
 // TestReload loads, runs and closes a module again and again: nothing that cannot be freed may grow, and what can be
-// must be.
+// must be. RELOADS says how often.
 func TestReload(t *testing.T) {
 	rounds := 300
 	if testing.Short() || raceEnabled {
@@ -218,6 +218,9 @@ func Main() string {
 // TestNoRoom fills the process with types, in a process of its own: what is told must say what helps.
 func TestNoRoom(t *testing.T) {
 	if os.Getenv("INTERP_NO_ROOM") == "" {
+		if testing.Short() || raceEnabled {
+			t.Skip("takes tens of seconds")
+		}
 		cmd := exec.Command(os.Args[0], "-test.run=^TestNoRoom$", "-test.v")
 		cmd.Env = append(os.Environ(), "INTERP_NO_ROOM=1")
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS: TestNoRoom") {
