@@ -13,13 +13,18 @@ import (
 
 // builtin compiles a call of a builtin function. result is nil where nothing takes what it returns.
 func (c *compiler) builtin(b *ssa.Builtin, call *ssa.CallCommon, result *ssa.Call) instruction {
-	args := c.arguments(call.Args)
 	dst := uintptr(0)
 	if result != nil {
 		if _, ok := c.slots[result]; ok {
 			dst = c.off(result)
 		}
 	}
+	switch b.Name() {
+	case "Sizeof", "Alignof", "Offsetof": // where a type parameter decides
+		n := c.sizeBuiltin(b.Name(), result)
+		return func(f *frame) { *(*uintptr)(f.at(dst)) = n }
+	}
+	args := c.arguments(call.Args)
 	switch b.Name() {
 	case "append":
 		return c.append(dst, args)
@@ -57,12 +62,6 @@ func (c *compiler) builtin(b *ssa.Builtin, call *ssa.CallCommon, result *ssa.Cal
 			value := f.recovered()
 			*(*any)(f.at(dst)) = value
 		}
-	case "Sizeof", "Alignof": // of a type parameter, once that is known
-		n := args[0].t.Size()
-		if b.Name() == "Alignof" {
-			n = uintptr(args[0].t.Align())
-		}
-		return func(f *frame) { *(*uintptr)(f.at(dst)) = n }
 	case "ssa:wrapnilchk":
 		wrapped := c.p.errors.plain(c.nilReceiver())
 		return func(f *frame) {

@@ -154,6 +154,7 @@ func (c *compiler) compile() {
 	for _, v := range fn.FreeVars {
 		c.slots[v] = c.layout.add(c.typeOf(v.Type()))
 	}
+	leaveOut(fn)
 	c.fold()
 	c.findValued()
 	for _, b := range fn.Blocks {

@@ -192,6 +192,7 @@ func (p *Program) build(packages []*check.Checked) error {
 		p.own[pkg.Types] = true
 	}
 	for _, pkg := range packages {
+		constantRanges(pkg)
 		create(pkg.Types, pkg.Files, pkg.Info)
 		p.own[pkg.Types] = true
 		p.files[pkg.Types] = pkg.Files
