@@ -3,6 +3,7 @@ package interp
 import (
 	"go/types"
 	"reflect"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/tools/go/ssa"
@@ -64,6 +65,9 @@ func (c *compiled) call(f *frame, recv reflect.Value, args []argument, ret unsaf
 		in = append(in, valueAt(a.t, f.at(a.off)))
 	}
 	c.results(c.invoke(in), ret)
+	if f.t.p.halted.Load() { // while it ran
+		runtime.Goexit()
+	}
 }
 
 func (c *compiled) invoke(in []reflect.Value) []reflect.Value {
@@ -107,6 +111,9 @@ func (p *Program) compiledFunction(fn *ssa.Function) reflect.Value {
 				return v
 			}
 		}
+		if v, ok := p.interruption(fn); ok {
+			return v
+		}
 		t := p.types.of(recv.Type())
 		if m, ok := t.MethodByName(fn.Name()); ok {
 			return m.Func
@@ -115,6 +122,9 @@ func (p *Program) compiledFunction(fn *ssa.Function) reflect.Value {
 	}
 	if fn.Object() == nil || fn.Object().Pkg() == nil {
 		panic(&buildError{text: "function " + fn.String() + " has no body"})
+	}
+	if v, ok := p.interruption(fn); ok {
+		return v
 	}
 	v, ok := p.symbol(fn.Object().Pkg().Path(), fn.Name())
 	if !ok {
