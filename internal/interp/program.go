@@ -12,6 +12,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -48,7 +49,8 @@ type Options struct {
 	Interruptible bool
 	// Stderr is where the builtins print and println write; nil: os.Stderr.
 	Stderr io.Writer
-	// MaxDepth is how deep calls may nest before Uncaught is told of ErrStackOverflow; 0: DefaultMaxDepth.
+	// MaxDepth is how deep calls may nest before Uncaught is told of ErrStackOverflow; 0: as deep as the stack that the
+	// process allows (debug.SetMaxStack), which is 750,000 for each 256 MB, and at most DefaultMaxDepth.
 	MaxDepth int
 }
 
@@ -65,8 +67,20 @@ type LoadError struct {
 
 func (e *LoadError) Error() string { return e.Message }
 
-// DefaultMaxDepth keeps an endless recursion below the runtime's limit of stack, which would end the process.
-const DefaultMaxDepth = 500_000
+// DefaultMaxDepth keeps an endless recursion from taking more memory than it is worth: a call takes some hundred bytes of
+// heap, too.
+const DefaultMaxDepth = 1_000_000
+
+// callStack is what an interpreted call takes of the Go stack, in bytes: 200 to 310, as TestCallStack measures, and some
+// room for the compiled code that the innermost one calls.
+const callStack = 356
+
+// maxDepth is how deep calls may nest in this process.
+func maxDepth() int {
+	limit := debug.SetMaxStack(1 << 30) // the only way to ask
+	debug.SetMaxStack(limit)
+	return min(limit/callStack, DefaultMaxDepth)
+}
 
 // ErrStackOverflow is what Uncaught is told when calls nest too deep.
 var ErrStackOverflow = stackOverflow{}
@@ -124,7 +138,7 @@ func Load(fset *token.FileSet, packages []*check.Checked, opt Options) (p *Progr
 		return nil, errors.New("load: the runtime's errors are not as this version of coma knows them")
 	}
 	if p.maxDepth == 0 {
-		p.maxDepth = DefaultMaxDepth
+		p.maxDepth = maxDepth()
 	}
 	if p.opt.Stderr == nil {
 		p.opt.Stderr = os.Stderr
@@ -133,13 +147,13 @@ func Load(fset *token.FileSet, packages []*check.Checked, opt Options) (p *Progr
 	maps.Copy(p.traced, opt.Traced)
 	p.types = &typeTable{p: p, learned: map[*types.Package]bool{}}
 	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case *buildError:
+		if r := recover(); r != nil {
+			e := failed(r)
+			if main := packages[len(packages)-1]; !e.pos.IsValid() && len(main.Files) > 0 {
+				e.pos = main.Files[0].Package
+			}
 			p.types.release()
-			p, err = nil, &LoadError{Pos: r.pos, Message: r.text, Refusal: r.refusal}
-		default:
-			panic(r)
+			p, err = nil, &LoadError{Pos: e.pos, Message: e.text, Refusal: e.refusal}
 		}
 	}()
 	if err := p.build(packages); err != nil {
@@ -274,13 +288,26 @@ func (p *Program) compileAll() {
 func (fn *function) readyAt() {
 	defer func() {
 		if r := recover(); r != nil {
-			if e, ok := r.(*buildError); ok && !e.pos.IsValid() {
-				e.pos, e.refusal = fn.ssa.Pos(), "evaluator"
+			e := failed(r)
+			if !e.pos.IsValid() {
+				e.pos, e.refusal = fn.ssa.Pos(), refusedHere
 			}
-			panic(r)
+			panic(e)
 		}
 	}()
 	fn.ready()
+}
+
+// refusedHere is the refusal of what nobody has foreseen.
+const refusedHere = "evaluator"
+
+// failed is the error that stopped loading, given what was recovered. A mistake of the evaluator's own, or of a library's
+// that it stands on, is an error of this one module: others go on, and the Go toolchain may well compile it.
+func failed(r any) *buildError {
+	if e, ok := r.(*buildError); ok {
+		return e
+	}
+	return &buildError{text: fmt.Sprintf("the interpreter cannot load this: %v", r), refusal: refusedHere}
 }
 
 func sortedMembers(pkg *ssa.Package) []string {
