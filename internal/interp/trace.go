@@ -1,9 +1,11 @@
 package interp
 
 import (
+	"fmt"
 	"go/ast"
 	"go/token"
 	"go/types"
+	"strconv"
 	"strings"
 
 	"golang.org/x/tools/go/ssa"
@@ -22,7 +24,7 @@ const maxFrames = 64
 func (t *thread) trace() []Frame {
 	var frames []Frame
 	for f := t.top; f != nil && len(frames) < maxFrames; f = f.caller {
-		if f.fn.hidden() {
+		if f.fn.hidden() && !f.initialises() {
 			continue
 		}
 		frames = append(frames, Frame{Function: f.fn.name, Position: f.position()})
@@ -49,7 +51,29 @@ func (f *frame) position() token.Position {
 	if !pos.IsValid() {
 		pos = f.fn.ssa.Pos()
 	}
-	return f.fn.p.fset.PositionFor(startOf(f.fn.ssa.Syntax(), pos), false)
+	syntax := f.fn.ssa.Syntax()
+	if f.fn.initialiser() {
+		syntax = f.fn.p.fileAt(f.fn.ssa.Pkg.Pkg, pos)
+	}
+	return f.fn.p.fset.PositionFor(startOf(syntax, pos), false)
+}
+
+// initialiser tells whether a function is the one that go/ssa makes of a package's variables and init functions.
+func (fn *function) initialiser() bool { return fn.ssa.Synthetic == "package initializer" }
+
+// initialises tells whether the frame computes a package variable. If not, it only calls an init function.
+func (f *frame) initialises() bool {
+	return f.fn.initialiser() && f.block != nil && f.pc < len(f.block.pos) && f.block.pos[f.pc].IsValid()
+}
+
+// fileAt is the file of a package that has a position; nil if it is not known.
+func (p *Program) fileAt(pkg *types.Package, pos token.Pos) ast.Node {
+	for _, file := range p.files[pkg] {
+		if file.FileStart <= pos && pos < file.FileEnd {
+			return file
+		}
+	}
+	return nil
 }
 
 // startOf is where the expression or statement begins that SSA knows by a place within it: a call by its parenthesis.
@@ -105,6 +129,11 @@ func nameOf(fn *ssa.Function) string {
 		return nameOf(parent) + "." + number
 	}
 	name := fn.Name()
+	if n, ok := strings.CutPrefix(name, "init#"); ok { // go/ssa counts from one
+		if n, err := strconv.Atoi(n); err == nil {
+			name = fmt.Sprintf("init.%d", n-1)
+		}
+	}
 	generic := ""
 	if i := strings.IndexByte(name, '['); i > 0 {
 		name, generic = name[:i], "[...]"
