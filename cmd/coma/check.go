@@ -135,7 +135,10 @@ func checkModule(ctx context.Context, p *project.Project, m *project.Module) err
 	defer cancel()
 	program, err := module.Load(loading, source, unheard{})
 	var refused *module.LoadError
-	if errors.As(err, &refused) && refused.Refused() && m.Engine == "auto" {
+	if errors.As(err, &refused) && m.Engine == "auto" {
+		if mistakes := refused.Mistakes(); mistakes != nil {
+			return mistakes
+		}
 		if _, missing := compile.Available(); missing == nil {
 			_, err := compile.Module(ctx, source)
 			return err

@@ -50,8 +50,8 @@ func unsupported(p *Checked, report func(pos token.Pos, args ...any)) {
 
 // stackWatchers are names of the standard library that tell the file or function of their caller.
 var stackWatchers = map[string]bool{
-	"log.Lshortfile": true, "log.Llongfile": true, "log/slog.AddSource": true,
-	"runtime.Callers": true, "runtime.CallersFrames": true, "runtime.FuncForPC": true,
+	"log/slog.AddSource": true,
+	"runtime.Callers":    true, "runtime.CallersFrames": true, "runtime.FuncForPC": true,
 }
 
 // watchers are the stack watchers as the page lists them.

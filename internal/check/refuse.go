@@ -83,8 +83,8 @@ func Refusals() []Refusal {
 			What:    "functions and options of the standard library that look at the Go stack",
 			Message: "%s would see the interpreter's stack",
 			Cases:   watchers(),
-			Reason:  "They find out which function called them from the Go stack, where an interpreted function is not. runtime.Caller, runtime.Stack and debug.Stack work.",
-			WayOut:  "use runtime.Caller, or let engine: go compile this module",
+			Reason:  "They find out which function called them from the Go stack, where an interpreted function is not. runtime.Caller, runtime.Stack, debug.Stack and package log work.",
+			WayOut:  "use runtime.Caller, or package log with log.Lshortfile, or let engine: go compile this module",
 			find:    callers,
 		},
 		{

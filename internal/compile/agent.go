@@ -135,6 +135,9 @@ func targetFlags(target string) (buildFlags, error) {
 	if parts == nil {
 		return buildFlags{}, fmt.Errorf("target %q: want an operating system and a processor, as in linux/arm64", target)
 	}
+	if !slices.Contains([]string{"linux", "darwin"}, parts[1]) || !slices.Contains([]string{"amd64", "arm64"}, parts[2]) {
+		return buildFlags{}, fmt.Errorf("target %s: agents run on linux and darwin, on amd64 and arm64", target)
+	}
 	return buildFlags{strip: true, static: true, goos: parts[1], goarch: parts[2]}, nil
 }
 

@@ -130,8 +130,16 @@ func (c *Console) failure(what, style string, err error, line func(style, format
 	if !errors.As(err, &failure) {
 		return
 	}
-	for _, f := range failure.Frames {
-		line(red, "  %s", f)
+	for i := 0; i < len(failure.Frames); {
+		f, times := failure.Frames[i], 0
+		for ; i < len(failure.Frames) && failure.Frames[i] == f; i++ { // recursion
+			times++
+		}
+		if times > 1 {
+			line(red, "  %s (%d times)", f, times)
+		} else {
+			line(red, "  %s", f)
+		}
 	}
 	for _, d := range failure.Detail {
 		line(red, "  %s", d)

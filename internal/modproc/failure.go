@@ -16,14 +16,19 @@ type LoadError struct {
 	Problems []Problem
 }
 
-// Refused tells that the Go compiler has nothing against the source: only the interpreter has.
-func (e *LoadError) Refused() bool {
+// Mistakes is the error without what only the interpreter has against the source; nil if there is nothing else, and Go
+// would run it.
+func (e *LoadError) Mistakes() *LoadError {
+	var mistakes []Problem
 	for _, p := range e.Problems {
 		if p.Refusal == "" {
-			return false
+			mistakes = append(mistakes, p)
 		}
 	}
-	return true
+	if mistakes == nil {
+		return nil
+	}
+	return &LoadError{Problems: mistakes}
 }
 
 // Error is a line for each problem.

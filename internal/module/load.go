@@ -49,7 +49,7 @@ func load(ctx context.Context, src Source, variables map[string]string, out Outp
 	if err := p.openStreams(out); err != nil {
 		return nil, fmt.Errorf("load module %s: %w", src.Name, err)
 	}
-	around := &surroundings{exit: p.exit, stdout: p.stdout, stderr: p.stderr, stdin: p.stdin, env: newEnvironment(variables)}
+	around := &surroundings{exit: p.exit, stdout: p.stdout, stderr: p.stderr, stdin: p.stdin, dir: src.ProjectDir, env: newEnvironment(variables)}
 	err = p.load(ctx, interp.Options{
 		Symbol: around.symbol, Method: around.method, Traced: around.traced(),
 		Stderr: p.stderr, Interruptible: true,
@@ -266,7 +266,7 @@ func (Interpreter) Load(ctx context.Context, process *modproc.Process) (modproc.
 		return nil, err
 	}
 	p := newProgram(c)
-	around := &surroundings{exit: func(code int, by string, frames []interp.Frame) {
+	around := &surroundings{dir: c.src.ProjectDir, exit: func(code int, by string, frames []interp.Frame) {
 		if code == 0 {
 			process.Exit(0, nil)
 		}

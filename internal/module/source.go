@@ -87,7 +87,8 @@ func (c *code) readPackage(importPath string, names []string, importedAt string)
 		if pkg.Name == "" {
 			pkg.Name = file.Name.Name
 		} else if pkg.Name != file.Name.Name {
-			c.problem(file.Name.Pos(), "package %s: the other files of this folder say package %s", file.Name.Name, pkg.Name)
+			first := pkg.Files[0]
+			c.problem(file.Name.Pos(), "found packages %s (%s) and %s (%s) in one folder", pkg.Name, path.Base(c.fset.Position(first.Package).Filename), file.Name.Name, filepath.Base(name))
 		}
 		pkg.Files = append(pkg.Files, file)
 	}

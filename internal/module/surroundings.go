@@ -1,13 +1,18 @@
 package module
 
 import (
+	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"reflect"
+	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/interp"
 )
@@ -20,11 +25,13 @@ type surroundings struct {
 	// stdout and stderr replace the process's own where it is shared with other modules; nil where it is not.
 	stdout, stderr *stream
 	stdin          *os.File
+	dir            string // of the project
 	// env replaces the environment where the process is shared; nil where it is not.
 	env *environment
 
 	replaced map[string]map[string]reflect.Value // by import path and name; made when first asked for
 	std      *log.Logger                         // what package log's functions write to
+	logging  sync.Mutex                          // held while a line with its caller is written
 }
 
 // shared tells whether other modules live in the same process.
@@ -45,40 +52,87 @@ func (s *surroundings) symbol(path, name string) (reflect.Value, bool) {
 // method replaces methods; there are none that would have to be, besides the traced ones.
 func (s *surroundings) method(string) (reflect.Value, bool) { return reflect.Value{}, false }
 
-// traced are the functions that end the program, told where they are called from.
+// traced are the functions that end the program, and those of package log, which may name their caller: they are told
+// where they are called from.
 func (s *surroundings) traced() map[string]interp.Traced {
-	fatal := func(by string, print func(in []reflect.Value)) interp.Traced {
-		return func(frames []interp.Frame, in []reflect.Value) []reflect.Value {
-			print(in)
-			s.exit(1, by, frames)
-			return nil
-		}
-	}
-	logger := func(in []reflect.Value) (*log.Logger, []reflect.Value) {
-		return in[0].Interface().(*log.Logger), in[1:]
-	}
-	standard := func(in []reflect.Value) (*log.Logger, []reflect.Value) { return s.logger(), in }
 	traced := map[string]interp.Traced{
 		"os.Exit": func(frames []interp.Frame, in []reflect.Value) []reflect.Value {
 			s.exit(int(in[0].Int()), "os.Exit", frames)
 			return nil
 		},
 	}
-	for prefix, of := range map[string]func([]reflect.Value) (*log.Logger, []reflect.Value){"log.": standard, "(*log.Logger).": logger} {
-		traced[prefix+"Fatal"] = fatal("log.Fatal", func(in []reflect.Value) {
-			l, in := of(in)
-			l.Print(in[0].Interface().([]any)...)
-		})
-		traced[prefix+"Fatalln"] = fatal("log.Fatalln", func(in []reflect.Value) {
-			l, in := of(in)
-			l.Println(in[0].Interface().([]any)...)
-		})
-		traced[prefix+"Fatalf"] = fatal("log.Fatalf", func(in []reflect.Value) {
-			l, in := of(in)
-			l.Printf(in[0].String(), in[1].Interface().([]any)...)
-		})
+	texts := map[string]func(in []reflect.Value) string{
+		"":   func(in []reflect.Value) string { return fmt.Sprint(in[0].Interface().([]any)...) },
+		"f":  func(in []reflect.Value) string { return fmt.Sprintf(in[0].String(), in[1].Interface().([]any)...) },
+		"ln": func(in []reflect.Value) string { return fmt.Sprintln(in[0].Interface().([]any)...) },
+	}
+	for suffix, text := range texts {
+		for name, end := range map[string]func(frames []interp.Frame, name, text string){
+			"Print": func([]interp.Frame, string, string) {},
+			"Panic": func(_ []interp.Frame, _, text string) { panic(text) },
+			"Fatal": func(frames []interp.Frame, name, _ string) { s.exit(1, "log."+name, frames) },
+		} {
+			name += suffix
+			traced["log."+name] = func(frames []interp.Frame, in []reflect.Value) []reflect.Value {
+				line := text(in)
+				s.log(s.logger(), frames, line)
+				end(frames, name, line)
+				return nil
+			}
+			traced["(*log.Logger)."+name] = func(frames []interp.Frame, in []reflect.Value) []reflect.Value {
+				line := text(in[1:])
+				s.log(in[0].Interface().(*log.Logger), frames, line)
+				end(frames, name, line)
+				return nil
+			}
+		}
+	}
+	output := func(l *log.Logger, frames []interp.Frame, in []reflect.Value) []reflect.Value {
+		depth := min(max(int(in[0].Int())-1, 0), len(frames))
+		err := s.log(l, frames[depth:], in[1].String())
+		return []reflect.Value{reflect.ValueOf(&err).Elem()}
+	}
+	traced["log.Output"] = func(frames []interp.Frame, in []reflect.Value) []reflect.Value { return output(s.logger(), frames, in) }
+	traced["(*log.Logger).Output"] = func(frames []interp.Frame, in []reflect.Value) []reflect.Value {
+		return output(in[0].Interface().(*log.Logger), frames, in[1:])
 	}
 	return traced
+}
+
+// log writes a line as l does, with the interpreted caller where its flags ask for one: package log itself would see the
+// interpreter.
+func (s *surroundings) log(l *log.Logger, frames []interp.Frame, text string) error {
+	const caller = log.Lshortfile | log.Llongfile
+	flags := l.Flags()
+	if flags&caller == 0 || l.Writer() == io.Discard {
+		return l.Output(0, text)
+	}
+	file, line := "???", 0
+	if len(frames) > 0 {
+		file, line = frames[0].Position.Filename, frames[0].Position.Line
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(s.dir, filepath.FromSlash(file))
+		}
+	}
+	if flags&log.Lshortfile != 0 {
+		file = filepath.Base(file)
+	}
+	before, after := l.Prefix(), ""
+	if flags&log.Lmsgprefix != 0 {
+		before, after = after, before
+	}
+	var header bytes.Buffer // the date and time
+	if err := log.New(&header, before, flags&^(caller|log.Lmsgprefix)).Output(0, ""); err != nil {
+		return err
+	}
+	s.logging.Lock()
+	defer s.logging.Unlock()
+	out := fmt.Appendf(bytes.TrimSuffix(header.Bytes(), []byte("\n")), "%s:%d: %s%s", file, line, after, text)
+	if len(text) == 0 || text[len(text)-1] != '\n' {
+		out = append(out, '\n')
+	}
+	_, err := l.Writer().Write(out)
+	return err
 }
 
 func (s *surroundings) logger() *log.Logger {
@@ -107,6 +161,9 @@ func (s *surroundings) replace() {
 		s.replaced[path][name] = reflect.ValueOf(pointer).Elem()
 	}
 	set("os", s.env.functions())
+	set("os", map[string]any{"Chdir": func(dir string) error {
+		return &fs.PathError{Op: "chdir", Path: dir, Err: errors.New("modules with isolation: none share one working directory")}
+	}})
 	variable("os", "Stdout", &s.stdout.file)
 	variable("os", "Stderr", &s.stderr.file)
 	variable("os", "Stdin", &s.stdin)

@@ -47,8 +47,11 @@ func (k *keeper) loadSource(ctx context.Context, m *project.Module, spec module.
 		i, err = module.StartProcess(ctx, spec, out)
 	}
 	var load *module.LoadError
-	if engine != engineAuto || !errors.As(err, &load) || !load.Refused() {
+	if engine != engineAuto || !errors.As(err, &load) {
 		return i, engineYaegi, err
+	}
+	if mistakes := load.Mistakes(); mistakes != nil {
+		return nil, engineYaegi, mistakes // mended, the rest is for the compiler to see to
 	}
 	if shared {
 		load.Problems = append(load.Problems, module.Problem{Message: "isolation: process would let the Go compiler run it"})
