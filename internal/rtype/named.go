@@ -159,7 +159,9 @@ func (n *Named) describe(underlying reflect.Type) error {
 	}
 	n.laidOut = true
 	hasLayout(n.h)
-	return install(n.h, n.pkgPath, n.methods)
+	methods := n.methods
+	n.methods = nil // what they call is not to live as long as the type
+	return install(n.h, n.pkgPath, methods)
 }
 
 // describeKind copies the part of a record that depends on the kind.
@@ -216,8 +218,9 @@ func (n *Named) SetMethods(value, pointer []Method) error {
 		return SetMethods(n.Type(), value)
 	}
 	n.given = true
-	n.methods = value
-	if n.laidOut {
+	if !n.laidOut {
+		n.methods = value
+	} else {
 		if err := install(n.h, n.pkgPath, value); err != nil {
 			return err
 		}
