@@ -12,7 +12,7 @@
 //	branches.go    the same for labels and jumps, which the compiler words differently
 //	run.go         the module's Run function
 //	refuse.go      the table of what the interpreter refuses; detect.go finds it in source
-//	cycles.go, directives.go  what the compiler checks and go/types does not
+//	cycles.go, directives.go, sizes.go  what the compiler checks and go/types does not
 //	embeds.go      what //go:embed names; folder embedded reads it
 //	page.go        docs/interpreter.md, written from that table
 package check
@@ -197,6 +197,9 @@ func (c *checker) checkTypes(p *project, imports importer, unsure map[*ast.File]
 	problems := w.all(found)
 	if len(problems) == 0 {
 		problems = anonymousCycles(checked) // in types that are whole
+	}
+	if len(problems) == 0 {
+		problems = tooLarge(checked)
 	}
 	c.errors = append(c.errors, problems...)
 	c.errors = append(c.errors, directives(checked)...)
