@@ -56,7 +56,11 @@ func (c *compiler) builtin(b *ssa.Builtin, call *ssa.CallCommon, result *ssa.Cal
 		return func(f *frame) { f.print(args, b.Name() == "println") }
 	case "recover":
 		if result == nil {
-			return func(*frame) {} // deferred itself, it recovers nothing
+			return func(f *frame) { // deferred itself, by a function which is deferred that recovers the panic of a third
+				if by := f.caller; by != nil && by.panic == nil {
+					by.recovered()
+				}
+			}
 		}
 		return func(f *frame) {
 			value := f.recovered()

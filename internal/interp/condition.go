@@ -83,7 +83,9 @@ func same(op token.Token, x, y uintptr) condition {
 
 // fused tells whether an instruction is the condition of its block's branch, which is compiled with that.
 func (c *compiler) fused(i ssa.Instruction) bool {
-	end := i.Block().Instrs[len(i.Block().Instrs)-1]
-	branch, ok := end.(*ssa.If)
+	if _, ok := i.(*ssa.BinOp); !ok {
+		return false
+	}
+	branch, ok := i.Block().Instrs[len(i.Block().Instrs)-1].(*ssa.If)
 	return ok && branch.Cond == valueOf(i) && c.condition(branch) != nil
 }

@@ -77,6 +77,9 @@ func TestDeepRecursion(t *testing.T) {
 }
 
 func TestStackOverflow(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes stack of its own")
+	}
 	defer debug.SetMaxStack(debug.SetMaxStack(64 << 20))
 	for _, name := range deepFunctions {
 		var told any

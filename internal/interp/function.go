@@ -147,9 +147,14 @@ func (c *compiler) compile() {
 	}
 	c.assignResults()
 	c.order = c.p.newOrder(fn)
+	inLoops := defersInLoops(fn)
+	c.fn.defers = c.fn.defers || inLoops
 	code := make([][]ssa.Instruction, len(fn.Blocks))
 	for i, b := range fn.Blocks {
 		code[i] = c.order.block(b)
+		if inLoops {
+			code[i] = withRunDefers(fn, code[i])
+		}
 	}
 	c.unite()
 	c.layOut()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math/bits"
 	"os"
 	"reflect"
 	"runtime"
@@ -78,6 +79,7 @@ const callStack = 356
 func maxDepth() int {
 	limit := debug.SetMaxStack(1 << 30) // the only way to ask
 	debug.SetMaxStack(limit)
+	limit = 1 << (bits.Len(uint(limit)) - 1) // stacks grow by doubling
 	return min(limit/callStack, DefaultMaxDepth)
 }
 

@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/tools/go/ssa"
@@ -54,4 +55,58 @@ func (c *compiler) misuse(i *ssa.Panic) instruction {
 		}
 	}
 	return nil
+}
+
+// defersInLoops tells whether only bodies of ranges over functions defer calls of a function: then go/ssa leaves out the
+// instruction that runs them.
+func defersInLoops(fn *ssa.Function) bool {
+	stack := false
+	for _, b := range fn.Blocks {
+		for _, i := range b.Instrs {
+			switch i := i.(type) {
+			case *ssa.Defer:
+				return false
+			case *ssa.Call:
+				if b, ok := i.Call.Value.(*ssa.Builtin); ok && b.Name() == "ssa:deferstack" {
+					stack = true
+				}
+			}
+		}
+	}
+	return stack
+}
+
+// withRunDefers is a block's code with that instruction. It stands before named results are read, which the calls may
+// change.
+func withRunDefers(fn *ssa.Function, code []ssa.Instruction) []ssa.Instruction {
+	if len(code) == 0 {
+		return code
+	}
+	end, ok := code[len(code)-1].(*ssa.Return)
+	if !ok {
+		return code
+	}
+	at := len(code) - 1
+	for at > 0 && readsResult(fn, code[at-1], end) {
+		at--
+	}
+	return slices.Insert(slices.Clone(code), at, ssa.Instruction(new(ssa.RunDefers)))
+}
+
+// readsResult tells whether an instruction reads a named result for a return.
+func readsResult(fn *ssa.Function, i ssa.Instruction, end *ssa.Return) bool {
+	load, ok := i.(*ssa.UnOp)
+	if !ok {
+		return false
+	}
+	variable, ok := load.X.(*ssa.Alloc)
+	if !ok || !slices.Contains(end.Results, ssa.Value(load)) {
+		return false
+	}
+	for result := range fn.Signature.Results().Variables() {
+		if result.Name() != "" && result.Pos() == variable.Pos() {
+			return true
+		}
+	}
+	return false
 }

@@ -69,8 +69,8 @@ func (f *frame) runDeferred(d *deferred) {
 			return
 		}
 		value := recover()
-		f.t.top = f
 		if value == nil { // runtime.Goexit: the others are still to run
+			f.t.top = f
 			f.panic = nil
 			if !f.t.p.halted.Load() {
 				f.runDefers()
@@ -78,9 +78,8 @@ func (f *frame) runDeferred(d *deferred) {
 			}
 			return
 		}
-		caught := f.t.caught(value)
+		f.panic = f.t.caught(value) // where it was, is still known
 		f.t.top = f
-		f.panic = caught
 	}()
 	d.call(f)
 	done = true
