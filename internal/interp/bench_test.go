@@ -10,6 +10,12 @@ const speedSource = `
 -- a.go --
 package speed
 
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
 type node struct{ left, right *node; v int }
 
 func (n *node) sum() int {
@@ -53,6 +59,10 @@ func Channel() int {
 	return s
 }
 
+func Compiled() int { n := 0; for i := range 1000 { if strings.Contains("abcdef", "de") { n += len(strconv.Itoa(i)) } }; return n }
+
+func Format() int { n := 0; for i := range 1000 { n += len(fmt.Sprintf("%d-%s", i, "x")) }; return n }
+
 func Closure() int { s := 0; add := func(i int) { s += i }; for i := range 10000 { add(i) }; return s }
 `
 
@@ -62,7 +72,7 @@ func BenchmarkSpeed(b *testing.B) {
 		b.Fatal(err, errs)
 	}
 	p.Init()
-	for _, name := range []string{"Fib", "Loop", "Slice", "Methods", "Interface", "Map", "Strings", "Channel", "Closure"} {
+	for _, name := range []string{"Fib", "Loop", "Slice", "Methods", "Interface", "Map", "Strings", "Channel", "Closure", "Compiled", "Format"} {
 		run := p.Lookup("speed", name).Interface().(func() int)
 		b.Run(name, func(b *testing.B) {
 			timed(b, func() { run() })

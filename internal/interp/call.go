@@ -2,6 +2,7 @@ package interp
 
 import (
 	"reflect"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/tools/go/ssa"
@@ -60,7 +61,8 @@ func (c *compiler) static(fn *ssa.Function, bindings []ssa.Value, call *ssa.Call
 		if do := c.p.traced[fn.String()]; do != nil {
 			return &tracedCall{do: do, args: c.arguments(call.Args), outs: newCompiled(c.p.compiledFunction(fn)).outs}
 		}
-		return &compiledCall{compiled: newCompiled(c.p.compiledFunction(fn)), args: c.arguments(call.Args)}
+		to := newCompiled(c.p.compiledFunction(fn))
+		return &compiledCall{compiled: to, direct: directly(to.fn, to.outs), args: c.arguments(call.Args)}
 	}
 	to := c.p.function(fn)
 	c.p.compileLater(to)
@@ -100,10 +102,18 @@ func (s *staticCall) later(f *frame, t *thread) (*frame, func()) { return s.ente
 // compiledCall calls a compiled function that is known.
 type compiledCall struct {
 	compiled *compiled
+	direct   direct // nil: by reflection
 	args     []argument
 }
 
 func (s *compiledCall) call(f *frame, ret unsafe.Pointer) {
+	if s.direct != nil {
+		s.direct(f, s.args, ret)
+		if f.t.p.halted.Load() { // while it ran
+			runtime.Goexit()
+		}
+		return
+	}
 	s.compiled.call(f, reflect.Value{}, s.args, ret)
 }
 
