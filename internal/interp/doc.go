@@ -12,12 +12,18 @@
 //
 // Read it in this order:
 //
-//   - program.go: from checked packages to a Program; what the rest of coma calls
+//   - program.go: from checked packages to a Program; what the rest of coma calls. interrupt.go: how one is ended
 //   - types.go: from go/types to runtime types; typepool.go: how these outlive their program
-//   - function.go: one function: its registers and how it is compiled, block by block; frame.go: how it runs
-//   - instruction.go and, by subject, arithmetic.go, convert.go, aggregate.go, mapping.go, dynamic.go (interfaces),
-//     channel.go, call.go, builtin.go: one SSA instruction each to a closure
-//   - unwind.go: defer, panic, recover, Goexit; trace.go: where a panic was
-//   - host.go: functions, methods and variables of compiled packages; entry.go: how these call interpreted code
+//   - function.go: how one function is compiled, block by block; frame.go: how it runs. layout.go and register.go: where
+//     its values are; phi.go: what happens between blocks
+//   - order.go, with late.go and statement.go: when a statement's variables are read. Go leaves that open, and go/ssa
+//     does it otherwise than the Go compiler
+//   - instruction.go and, by subject, address.go (loads and stores), arithmetic.go, condition.go, convert.go,
+//     aggregate.go, mapping.go, dynamic.go (interfaces), channel.go, call.go, closure.go, builtin.go, rangefunc.go: one
+//     SSA instruction each to a closure
+//   - unwind.go: defer, panic, recover, Goexit; trace.go: where a panic was; uncaught.go: when nobody recovers it;
+//     runtimeerror.go: errors of the runtime's own types
+//   - host.go: functions, methods and variables of compiled packages, direct.go: quick calls of them; entry.go: how these
+//     call interpreted code; stack.go: those that look at their callers
 //   - memory.go: the unsafe part that the others stand on
 package interp
