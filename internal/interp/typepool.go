@@ -285,7 +285,10 @@ func (id *identity) writeNamed(t *types.Named) {
 	}
 	id.named = append(id.named, t)
 	id.list = append(id.list, t)
-	id.add("type %q %s.%s ", obj.Pkg().Path(), obj.Pkg().Name(), obj.Name())
+	id.add("type %q %s.%s ", obj.Pkg().Path(), obj.Pkg().Name(), id.tt.nameOf(t))
+	for _, arg := range id.tt.locals.outerArgs(id.tt.p, obj) {
+		id.write(arg)
+	}
 	for arg := range t.TypeArgs().Types() {
 		id.write(arg)
 	}

@@ -186,29 +186,46 @@ func Value() any { _ = apart{}; _ = other{}; return Value_{N: 1} }
 	}
 }
 
-// TestLocalTypesLast: types that only their place tells apart keep apart, in whatever order they are met.
+// TestLocalTypesLast: types that only the instance around them tells apart keep apart, in whatever order they are met.
 func TestLocalTypesLast(t *testing.T) {
 	const source = `-- a.go --
 package locals
 import ("fmt"; "reflect")
 func one[T any]() (any, any) { type inner struct { n int }; type outer struct { in inner }; return inner{1}, outer{inner{2}} }
 func describe(in, out any) string {
-	return fmt.Sprint(reflect.TypeOf(out).Field(0).Type == reflect.TypeOf(in), reflect.TypeOf(in), out)
+	return fmt.Sprintf("%%t %%T %%+v %%T, ", reflect.TypeOf(out).Field(0).Type == reflect.TypeOf(in), in, out, out)
 }
 func Main() string {
-	a, b := one[%s]()
-	c, d := one[%s]()
+	a, b := one[%[1]s]()
+	c, d := one[%[2]s]()
 	return describe(a, b) + describe(c, d) + fmt.Sprint(reflect.TypeOf(a) == reflect.TypeOf(c), reflect.TypeOf(b) == reflect.TypeOf(d))
 }`
-	want := ""
-	for i, order := range [][2]any{{"int", "string"}, {"string", "int"}, {"int", "string"}} {
-		p := mustLoad(t, txtar.Parse(fmt.Appendf(nil, source, order[:]...)), "locals")
-		got := mainOf(p, "locals")
-		if i == 0 {
-			want = got
+	const said = "true locals.inner[%[1]s] {in:{n:2}} locals.outer[%[1]s], true locals.inner[%[2]s] {in:{n:2}} locals.outer[%[2]s], false false"
+	for _, order := range [][]any{{"int", "string"}, {"string", "int"}, {"int", "string"}} {
+		p := mustLoad(t, txtar.Parse(fmt.Appendf(nil, source, order...)), "locals")
+		if got, want := mainOf(p, "locals"), fmt.Sprintf(said, order...); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
 		}
-		if got != want || strings.Count(got, "true") != 2 || !strings.HasSuffix(got, "false false") {
-			t.Errorf("round %d: %s", i, got)
+		p.Halt()
+		p.Close()
+	}
+}
+
+// TestLocalTypesNumbered: a type lasts with the number of a local type in its name only as long as that is the number.
+func TestLocalTypesNumbered(t *testing.T) {
+	const source = `-- a.go --
+package numbered
+import "fmt"
+type list[T any] []T
+func Main() string { %s type item struct { n int }; return fmt.Sprintf("%%T %%T", item{}, list[item]{}) }`
+	for _, c := range []struct{ before, want string }{
+		{"", "numbered.item numbered.list[numbered.item·1]"},
+		{"type first int;", "numbered.item numbered.list[numbered.item·2]"},
+		{"type first = int;", "numbered.item numbered.list[numbered.item·1]"},
+	} {
+		p := mustLoad(t, txtar.Parse(fmt.Appendf(nil, source, c.before)), "numbered")
+		if got := mainOf(p, "numbered"); got != c.want {
+			t.Errorf("after %q: got %s, want %s", c.before, got, c.want)
 		}
 		p.Halt()
 		p.Close()

@@ -28,7 +28,8 @@ type typeTable struct {
 	building typeutil.Map            // unnamed structs whose methods are being looked up
 	made     []*madeType             // that the program has, its own and adopted ones
 	closed   bool                    // nothing is taken from the pool any more
-	source   sync.Map                // unsafe.Pointer (rtype) to types.Type, of types whose methods are interpreted
+	locals   localTypes
+	source   sync.Map // unsafe.Pointer (rtype) to types.Type, of types whose methods are interpreted
 }
 
 // of is the runtime type of t. It panics with a *buildError where there is none.
@@ -282,23 +283,6 @@ func (tt *typeTable) named(t *types.Named) reflect.Type {
 		m.complete = true
 	})
 	return rt
-}
-
-// nameOf is a type's name as reflect tells it, with its type arguments.
-func (tt *typeTable) nameOf(t *types.Named) string {
-	name := t.Obj().Name()
-	for i := range t.TypeArgs().Len() {
-		if i == 0 {
-			name += "["
-		} else {
-			name += ","
-		}
-		name += types.TypeString(t.TypeArgs().At(i), tt.p.pathOf)
-	}
-	if t.TypeArgs().Len() > 0 {
-		name += "]"
-	}
-	return name
 }
 
 // outline is a type of the same size, alignment, pointers and equality as t, which does not mention t.
