@@ -20,7 +20,7 @@
 //     does it otherwise than the Go compiler
 //   - instruction.go and, by subject, address.go (loads and stores), arithmetic.go, condition.go, convert.go,
 //     aggregate.go, mapping.go, dynamic.go (interfaces), channel.go, call.go, closure.go, builtin.go, rangefunc.go: one
-//     SSA instruction each to a closure
+//     SSA instruction each to a closure; unevaluated.go: what Go does not evaluate, though go/ssa would
 //   - unwind.go: defer, panic, recover, Goexit; trace.go: where a panic was; uncaught.go: when nobody recovers it;
 //     runtimeerror.go: errors of the runtime's own types
 //   - host.go: functions, methods and variables of compiled packages, direct.go: quick calls of them; entry.go: how these
