@@ -5,7 +5,7 @@
 // Read on from Check, in this order:
 //
 //	constraint.go  which files of a folder belong to the package
-//	parse.go       text to syntax
+//	parse.go       text to syntax; folder syntax says in the compiler's words what is wrong with it
 //	check.go       types of all packages, dependencies first
 //	words.go       from the messages of go/types to those of the compiler
 //	places.go      from their places to those of the compiler

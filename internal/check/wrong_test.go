@@ -74,12 +74,8 @@ func TestWords(t *testing.T) {
 		for _, p := range a.programs {
 			subject := strings.TrimSuffix(filepath.Base(a.file), ".txtar")
 			t.Run(subject+"/"+p.name, func(t *testing.T) {
-				got, want := say(checkProgram(p)), p.want
-				if subject == "syntax" {
-					got, want = firstLine(got), firstLine(want)
-				}
-				if got != want {
-					t.Errorf("check says\n%s\nthe compiler says\n%s", got, want)
+				if got := say(checkProgram(p)); got != p.want {
+					t.Errorf("check says\n%s\nthe compiler says\n%s", got, p.want)
 				}
 			})
 		}
@@ -154,12 +150,6 @@ func say(fset *token.FileSet, wrong []Error) string {
 		fmt.Fprintf(&out, "%s: %s\n", fset.PositionFor(e.Pos, false), message)
 	}
 	return out.String()
-}
-
-// firstLine leaves file and line of the first error: what follows a syntax error, each parser guesses on its own.
-func firstLine(said string) string {
-	parts := strings.SplitN(said, ":", 3)
-	return strings.Join(parts[:len(parts)-1], ":")
 }
 
 // importConfig tells the compiler where the compiled packages are that testdata imports.

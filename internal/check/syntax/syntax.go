@@ -1,0 +1,53 @@
+// Package syntax says what is wrong with text that is no Go, in the words and places of the Go compiler.
+//
+// go/parser finds that a file does not parse, and says so in words of its own: what the two expect at a place, how they go
+// on behind an error and how much of what follows they tell differ. So that an author reads the same of coma as of go
+// build, this package reads such a file once more, as the compiler reads it: what is expected where, in which order, and
+// where reading goes on after an error. It builds no tree; all that it keeps of an expression is what a later error depends
+// on. Read it in this order:
+//
+//	scan.go          text to lexemes, and what is wrong with characters and literals
+//	parser.go        the state of reading, and how errors are told and stepped over
+//	declarations.go  files and their declarations
+//	types.go         types, parameters and fields
+//	expressions.go   expressions
+//	statements.go    statements
+package syntax
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Error is one thing that is wrong.
+type Error struct {
+	Offset  int    // in bytes, from 0 to the length of the text
+	Message string // the compiler's words
+}
+
+// Errors says what is wrong with a file's text, in the order of the source; nothing if it is Go. Like the compiler it tells
+// one syntax error a line. It reads nesting of any depth by recursion: callers bound the depth (go/parser does, at 100000).
+func Errors(text []byte) []Error {
+	lexemes, wrong := scan(text)
+	p := &parser{lexeme: lexemes[0], source: text, lexemes: lexemes, wrong: wrong}
+	p.file()
+	return ordered(text, p.wrong)
+}
+
+// ordered sorts errors, and leaves one of several syntax errors in a row on a line, and one of equal others.
+func ordered(text []byte, wrong []Error) []Error {
+	line := func(e Error) int { return bytes.Count(text[:e.Offset], []byte("\n")) }
+	last := -1
+	wrong = slices.DeleteFunc(wrong, func(e Error) bool { // in the order found: the first of a line is the one to tell
+		if !strings.HasPrefix(e.Message, syntaxError) {
+			return false
+		}
+		before := last
+		last = line(e)
+		return last == before
+	})
+	slices.SortStableFunc(wrong, func(a, b Error) int { return cmp.Compare(a.Offset, b.Offset) })
+	return slices.CompactFunc(wrong, func(a, b Error) bool { return a.Message == b.Message && line(a) == line(b) })
+}
