@@ -135,7 +135,7 @@ func (c *compiler) compile() {
 	for _, v := range fn.FreeVars {
 		c.slots[v] = c.layout.add(c.typeOf(v.Type()))
 	}
-	leaveOut(fn)
+	c.leaveOut()
 	c.fold()
 	c.findValued()
 	for _, b := range fn.Blocks {

@@ -303,7 +303,8 @@ func (l *localTypes) outerArgs(p *Program, obj *types.TypeName) []types.Type {
 	panic(&buildError{text: fmt.Sprintf("the type arguments of type %s, which a generic function declares, are not known", obj.Name())})
 }
 
-// localSearch finds the types that an instance of a generic function declares.
+// localSearch finds the types that an instance of a generic function declares. Others may be compiling it: they change its
+// instructions only with the table's lock.
 type localSearch struct {
 	scope *types.Scope
 	args  []types.Type

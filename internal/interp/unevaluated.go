@@ -87,8 +87,9 @@ func sizeOf(i ssa.Instruction) ast.Expr {
 	return arg
 }
 
-// leaveOut takes the instructions out of a function that only compute arguments of unsafe.Sizeof and its like.
-func leaveOut(fn *ssa.Function) {
+// leaveOut takes the instructions out of the function that only compute arguments of unsafe.Sizeof and its like.
+func (c *compiler) leaveOut() {
+	fn := c.fn.ssa
 	out := map[ssa.Instruction]bool{}
 	for _, b := range fn.Blocks {
 		for _, i := range b.Instrs {
@@ -100,6 +101,8 @@ func leaveOut(fn *ssa.Function) {
 	if len(out) == 0 {
 		return
 	}
+	c.p.types.mu.Lock() // see localSearch
+	defer c.p.types.mu.Unlock()
 	for _, b := range fn.Blocks {
 		b.Instrs = slices.DeleteFunc(b.Instrs, func(i ssa.Instruction) bool {
 			if note, ok := i.(*ssa.DebugRef); ok {
