@@ -5,6 +5,7 @@ import (
 	goparser "go/parser"
 	"go/token"
 	"go/types"
+	"strings"
 )
 
 // kind is what later errors depend on of an expression.
@@ -17,6 +18,7 @@ const (
 	index            // x[y], or a type with arguments
 	literalType      // the type of a composite literal, written out: an array, a slice, a map, a struct
 	channel          // a channel type
+	call             // x(y)
 	parenthesis      // (x)
 	operation        // x + y
 	list             // x, y
@@ -39,7 +41,8 @@ type expr struct {
 	at         int   // where messages about it point: at the operator, if there is one
 	inner      *expr // in parentheses, or a channel's elements
 	direction  direction
-	value      bool // certainly no type
+	third      *expr // of a list, if there is one
+	value      bool  // certainly no type
 }
 
 // begin is an expression that starts with the next lexeme.
@@ -62,7 +65,7 @@ func (p *parser) shownAs(x *expr) string {
 	text := string(p.source[x.start:x.end])
 	if tree, err := goparser.ParseExpr(text); err == nil {
 		if _, isLiteral := tree.(*ast.FuncLit); !isLiteral {
-			return types.ExprString(tree)
+			return strings.ReplaceAll(types.ExprString(tree), ".((ast: <nil>))", ".(type)")
 		}
 	}
 	return text
@@ -75,8 +78,10 @@ func (p *parser) expressions() *expr {
 		return x
 	}
 	all := around(x, list, x.at)
-	for p.accept(token.COMMA) {
-		p.expression()
+	for n := 2; p.accept(token.COMMA); n++ {
+		if x := p.expression(); n == 3 {
+			all.third = x
+		}
 	}
 	return p.ended(all)
 }
@@ -186,7 +191,7 @@ func (p *parser) primary(x *expr) *expr {
 		case token.LBRACK:
 			x = p.indexed(x)
 		case token.LPAREN:
-			x = around(x, other, at)
+			x = around(x, call, at)
 			x.value = true
 			p.step()
 			p.arguments()

@@ -19,6 +19,8 @@ type parser struct {
 	braces int
 
 	wrong []Error
+	// late is what the compiler tells with the types, once there is nothing else, and go/parser at once.
+	late []Error
 }
 
 const syntaxError = "syntax error: "

@@ -53,6 +53,9 @@ const bom = '\uFEFF'
 // told them; they come back as such.
 func foreign(text []byte) ([]byte, []Error) {
 	var wrong []Error
+	if !slices.ContainsFunc(text, func(b byte) bool { return b >= utf8.RuneSelf }) {
+		return text, nil
+	}
 	clean := slices.Clone(text)
 	scanEach(text, func(l lexeme, _ []Error) {
 		if l.tok != token.ILLEGAL {

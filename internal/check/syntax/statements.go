@@ -70,8 +70,12 @@ func (p *parser) statement() bool {
 	case token.GO, token.DEFER:
 		p.step()
 		called := p.primary(p.operand(p.tok == token.LPAREN))
-		if called.kind == parenthesis {
+		switch called.kind {
+		case call, bad:
+		case parenthesis:
 			p.fault(called.at, "expression in "+keyword.String()+" must not be parenthesized")
+		default:
+			p.late = append(p.late, Error{called.start, "expression in " + keyword.String() + " must be function call"})
 		}
 	case token.RETURN:
 		p.step()
@@ -159,6 +163,9 @@ func (p *parser) simple(left *expr, head token.Token) clause {
 	case p.is(token.ASSIGN, token.DEFINE):
 		p.step()
 		if head == token.FOR && p.accept(token.RANGE) {
+			if left.third != nil {
+				p.late = append(p.late, Error{left.third.start, "range clause permits at most two iteration variables"})
+			}
 			p.expression()
 			return clause{ranges: true}
 		}

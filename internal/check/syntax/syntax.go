@@ -27,12 +27,18 @@ type Error struct {
 	Message string // the compiler's words
 }
 
+// Syntax tells whether it is one of syntax. Of characters, literals and receivers the compiler goes on to the types.
+func (e Error) Syntax() bool { return strings.HasPrefix(e.Message, syntaxError) }
+
 // Errors says what is wrong with a file's text, in the order of the source; nothing if it is Go. Like the compiler it tells
 // one syntax error a line. It reads nesting of any depth by recursion: callers bound the depth (go/parser does, at 100000).
 func Errors(text []byte) []Error {
 	lexemes, wrong := scan(text)
 	p := &parser{lexeme: lexemes[0], source: text, lexemes: lexemes, wrong: wrong}
 	p.file()
+	if len(p.wrong) == 0 {
+		return ordered(text, p.late)
+	}
 	return ordered(text, p.wrong)
 }
 
@@ -41,7 +47,7 @@ func ordered(text []byte, wrong []Error) []Error {
 	line := func(e Error) int { return bytes.Count(text[:e.Offset], []byte("\n")) }
 	last := -1
 	wrong = slices.DeleteFunc(wrong, func(e Error) bool { // in the order found: the first of a line is the one to tell
-		if !strings.HasPrefix(e.Message, syntaxError) {
+		if !e.Syntax() {
 			return false
 		}
 		before := last

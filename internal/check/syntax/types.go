@@ -187,7 +187,9 @@ func (p *parser) field() (last bool) {
 		p.skip(token.SEMICOLON, token.RBRACE)
 		return false
 	}
-	p.accepted(literals...) // the tag
+	if tag := p.lexeme; p.accepted(literals...) && tag.tok != token.STRING {
+		p.late = append(p.late, Error{tag.at, "the tag of a field must be a string, found " + tag.text})
+	}
 	return false
 }
 
