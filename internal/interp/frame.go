@@ -94,8 +94,15 @@ func (f *frame) call() {
 
 // release keeps a frame for the next call of its function. Nothing can reach it any more: go/ssa allocates variables on
 // the heap (ssa.Alloc.Heap) whose address leaves the function's own instructions, and results have been copied.
+//
+// What its registers hold is let go, by making the frame a fresh one.
 func (t *thread) release(f *frame) {
-	f.caller, f.ret, f.deferredBy, f.broken = nil, nil, nil, nil
+	if fn := f.fn; fn.holds {
+		typedmemmove(fn.frameRType, unsafe.Pointer(f), fn.template)
+		f.fn = fn
+	} else {
+		f.caller, f.ret, f.deferredBy, f.broken = nil, nil, nil, nil
+	}
 	if age := t.p.collections.Load(); t.age != age || len(t.free) <= f.fn.id {
 		t.renew(age)
 	}

@@ -196,8 +196,13 @@ func (c *compiler) assignResults() {
 func (c *compiler) layOut() {
 	c.fn.frameRType = rtypeOf(c.layout.frame())
 	c.fn.template = unsafeNew(c.fn.frameRType)
+	constant := map[int]bool{}
 	for _, f := range c.fills {
 		f.write(unsafe.Add(c.fn.template, c.layout.offs[f.slot]))
+		constant[f.slot] = true
+	}
+	for n, t := range c.layout.types {
+		c.fn.holds = c.fn.holds || !constant[n] && hasPointers(t)
 	}
 }
 
