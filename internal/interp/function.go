@@ -28,6 +28,7 @@ type function struct {
 
 	frameRType  unsafe.Pointer
 	template    unsafe.Pointer // a fresh frame's memory
+	holds       bool           // its registers, besides constants, may keep memory alive
 	id          int            // among the program's functions
 	params      []place
 	captured    []place
