@@ -196,7 +196,7 @@ func (c *checker) checkTypes(p *project, imports importer, unsure map[*ast.File]
 	checked := &Checked{Path: p.Path, Types: p.types, Info: info, Files: p.Files}
 	problems := w.all(found)
 	if len(problems) == 0 {
-		problems = anonymousCycles(checked) // in types that are whole
+		problems = append(anonymousCycles(checked), tooLarge(checked)...) // in types that are whole
 	}
 	if len(problems) == 0 {
 		problems = tooLarge(checked)

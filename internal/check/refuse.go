@@ -24,6 +24,9 @@ type Refusal struct {
 	Reason  string   // why, for the page
 	WayOut  string   // what to do: ends the message, after a colon
 
+	// always says that engine: go does not run it either.
+	always bool
+
 	// find reports where a package has it, with what varies. It is nil where Check finds it itself, because types cannot be
 	// known without it.
 	find func(p *Checked, report func(pos token.Pos, args ...any))
@@ -66,9 +69,10 @@ func Refusals() []Refusal {
 		{
 			ID:      refusedCgo,
 			What:    "`import \"C\"`",
-			Message: "cgo is not available to interpreted modules",
-			Reason:  "C needs a C compiler.",
-			WayOut:  "engine: go compiles this module with it",
+			Message: "cgo is not available to modules",
+			Reason:  "Modules run without a C compiler; `engine: go` compiles without C, too.",
+			WayOut:  "coma compiles without C; write it in Go",
+			always:  true,
 		},
 		{
 			ID:      "bodyless",
@@ -112,9 +116,13 @@ func Refused(fset *token.FileSet, checked []*Checked) []Error {
 	return told(fset, found)
 }
 
-// at is the refusal of something at a place.
+// at is the refusal of something at a place. Its error has the Refusal where compiling is a way out.
 func (r Refusal) at(pos token.Pos, args ...any) Error {
-	return Error{Pos: pos, Message: fmt.Sprintf(r.Message, args...) + ": " + r.WayOut, Refusal: r.ID}
+	e := Error{Pos: pos, Message: fmt.Sprintf(r.Message, args...) + ": " + r.WayOut}
+	if !r.always {
+		e.Refusal = r.ID
+	}
+	return e
 }
 
 // refuse is the refusal with that ID.

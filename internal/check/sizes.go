@@ -5,121 +5,105 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
-	"math/bits"
 	"runtime"
 	"slices"
 )
 
-// Limits of the compiler that are not the language's.
 const (
-	maxElement = 1<<16 - 1 // bytes that a channel's element may have
-	maxType    = 1<<50 - 1 // bytes that an array may have, where pointers have 64 bits
+	maxElement = 1 << 16 // bytes, of an element of a channel
+	maxSize    = 1 << 50 // bytes, of any type
 )
 
-// tooLarge finds types that the compiler has no room for. It tells of each declaration once, at its name.
+// tooLarge finds types of sizes that the compiler refuses and go/types accepts. They must be whole.
 func tooLarge(p *Checked) []Error {
-	sizes := types.SizesFor("gc", runtime.GOARCH)
-	var errors []Error
+	var found []Error
+	s := sizes{sizes: types.SizesFor("gc", runtime.GOARCH)}
 	for _, file := range p.Files {
-		var within []ast.Node // the nodes around the one that is visited
-		ast.Inspect(file, func(n ast.Node) bool {
-			if n == nil {
-				within = within[:len(within)-1]
+		ast.PreorderStack(file, nil, func(node ast.Node, around []ast.Node) bool {
+			e, ok := node.(ast.Expr)
+			if !ok {
 				return true
 			}
-			within = append(within, n)
-			var message string
-			switch n.(type) {
-			case *ast.ChanType, *ast.ArrayType:
-				t := p.Info.Types[n.(ast.Expr)].Type
-				if t == nil || dependent(t) {
-					return true
+			t := p.Info.Types[e]
+			if !t.IsType() {
+				return true
+			}
+			if message := s.wrong(t.Type, types.RelativeTo(p.Types)); message != "" {
+				wrong := Error{Pos: declaredAt(around, e), Message: message}
+				if !slices.Contains(found, wrong) {
+					found = append(found, wrong)
 				}
-				switch t := t.(type) {
-				case *types.Chan:
-					if !roomFor(sizes, t.Elem(), maxElement) {
-						message = "channel element type too large (>64kB)"
-					}
-				case *types.Array:
-					if !roomFor(sizes, t, maxType) && roomFor(sizes, t.Elem(), maxType) {
-						message = fmt.Sprintf("type %s larger than address space", types.TypeString(t, types.RelativeTo(p.Types)))
-					}
-				}
-				if message != "" {
-					e := Error{Pos: declares(within), Message: message}
-					if !slices.Contains(errors, e) {
-						errors = append(errors, e)
-					}
-				}
+				return false
 			}
 			return true
 		})
 	}
-	return errors
+	return found
 }
 
-// roomFor tells whether a type has at most so many bytes.
-func roomFor(sizes types.Sizes, t types.Type, most uint64) bool {
-	if array, ok := t.Underlying().(*types.Array); ok {
-		if !roomFor(sizes, array.Elem(), most) {
-			return array.Len() == 0
+type sizes struct{ sizes types.Sizes }
+
+// wrong says what is wrong with the size of a type that is written out, without those that have names of their own.
+func (s sizes) wrong(t types.Type, qualifier types.Qualifier) string {
+	switch t := t.(type) {
+	case *types.Chan:
+		if s.known(t.Elem()) {
+			if size := s.sizes.Sizeof(t.Elem()); size >= maxElement || size < 0 {
+				return "channel element type too large (>64kB)"
+			}
 		}
-		over, bytes := bits.Mul64(uint64(sizes.Sizeof(array.Elem())), uint64(array.Len()))
-		return over == 0 && bytes <= most
+	case *types.Array:
+		if !s.known(t.Elem()) {
+			return ""
+		}
+		if size := s.sizes.Sizeof(t.Elem()); size > 0 && t.Len() > (maxSize-1)/size {
+			return fmt.Sprintf("type %s larger than address space", types.TypeString(t, qualifier))
+		}
+	case *types.Struct:
+		if s.known(t) {
+			if size := s.sizes.Sizeof(t); size >= maxSize || size < 0 {
+				return fmt.Sprintf("type %s too large", types.TypeString(t, qualifier))
+			}
+		}
 	}
-	if s, ok := t.Underlying().(*types.Struct); ok {
-		for field := range s.Fields() {
-			if !roomFor(sizes, field.Type(), most) {
+	return ""
+}
+
+// known tells whether a type has one size, which those with type parameters do not have.
+func (s sizes) known(t types.Type) bool {
+	switch t := types.Unalias(t).(type) {
+	case *types.TypeParam:
+		return false
+	case *types.Named:
+		return s.known(t.Underlying())
+	case *types.Array:
+		return s.known(t.Elem())
+	case *types.Struct:
+		for field := range t.Fields() {
+			if !s.known(field.Type()) {
 				return false
 			}
 		}
 	}
-	n := sizes.Sizeof(t)
-	return n >= 0 && uint64(n) <= most
+	return true
 }
 
-// dependent tells whether a type's size depends on type parameters.
-func dependent(t types.Type) bool {
-	switch t := types.Unalias(t).(type) {
-	case *types.TypeParam:
-		return true
-	case *types.Named:
-		for arg := range t.TypeArgs().Types() {
-			if dependent(arg) {
-				return true
-			}
-		}
-	case *types.Chan:
-		return dependent(t.Elem())
-	case *types.Array:
-		return dependent(t.Elem())
-	case *types.Struct:
-		for field := range t.Fields() {
-			if dependent(field.Type()) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// declares is where the innermost declaration around the last node has its name; where the node itself is, if there is none.
-func declares(within []ast.Node) token.Pos {
-	for i := len(within) - 1; i > 0; i-- {
-		switch n := within[i].(type) {
+// declaredAt is where the compiler reports the size of a type: at what is being declared around it, or the
+// function.
+func declaredAt(around []ast.Node, e ast.Expr) token.Pos {
+	for i := len(around) - 1; i >= 0; i-- {
+		switch n := around[i].(type) {
+		case *ast.FuncDecl:
+			return n.Name.Pos()
 		case *ast.ValueSpec:
 			return n.Names[0].Pos()
 		case *ast.TypeSpec:
 			return n.Name.Pos()
 		case *ast.AssignStmt:
 			if n.Tok == token.DEFINE {
-				return n.Lhs[0].Pos()
-			}
-		case *ast.FuncType:
-			if function, ok := within[i-1].(*ast.FuncDecl); ok {
-				return function.Name.Pos()
+				return n.Pos()
 			}
 		}
 	}
-	return within[len(within)-1].Pos()
+	return e.Pos()
 }
