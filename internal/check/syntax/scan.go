@@ -23,7 +23,7 @@ type lexeme struct {
 // scan reads all lexemes, the last of which is EOF. Characters that Go does not know are skipped, once told.
 func scan(text []byte) ([]lexeme, []Error) {
 	text, wrong := foreign(text)
-	var lexemes []lexeme
+	lexemes := make([]lexeme, 0, len(text)/4+2) // there are rarely more
 	scanEach(text, func(l lexeme, found []Error) {
 		switch l.tok {
 		case token.CHAR, token.STRING:

@@ -1,9 +1,9 @@
 // Package syntax says what is wrong with text that is no Go, in the words and places of the Go compiler.
 //
-// go/parser finds that a file does not parse, and says so in words of its own: what the two expect at a place, how they go
-// on behind an error and how much of what follows they tell differ. So that an author reads the same of coma as of go
-// build, this package reads such a file once more, as the compiler reads it: what is expected where, in which order, and
-// where reading goes on after an error. It builds no tree; all that it keeps of an expression is what a later error depends
+// go/parser, which makes the trees, says in words of its own what does not parse: what the two expect at a place, how they
+// go on behind an error and how much of what follows they tell differ, and each reads a little that the other refuses. So
+// that an author reads the same of coma as of go build, this package reads every file once more, as the compiler reads it:
+// what is expected where, in which order, and where reading goes on after an error. It builds no tree; all that it keeps of an expression is what a later error depends
 // on. Read it in this order:
 //
 //	scan.go          text to lexemes, and what is wrong with characters and literals
