@@ -129,9 +129,6 @@ func (c *compiler) needsAddress(alloc *ssa.Alloc) bool {
 	return false
 }
 
-// beyondFault is the first offset at which access through a nil pointer is no longer the hardware's to notice.
-const beyondFault = 4096
-
 func (c *compiler) load(i *ssa.UnOp) instruction {
 	if isLoopState(i.X) {
 		return c.leaveLoop(i)
