@@ -24,6 +24,23 @@ type callable interface {
 	later(f *frame, t *thread) (*frame, func())
 }
 
+// values appends the arguments to in; they are the registers themselves.
+func (f *frame) values(in []reflect.Value, args []argument) []reflect.Value {
+	for _, a := range args {
+		in = append(in, valueAt(a.t, f.at(a.off)))
+	}
+	return in
+}
+
+// kept copies values out of registers, for a call that comes later.
+func kept(vs []reflect.Value) []reflect.Value {
+	for i, v := range vs {
+		vs[i] = reflect.New(v.Type()).Elem()
+		vs[i].Set(v)
+	}
+	return vs
+}
+
 func (c *compiler) arguments(vs []ssa.Value) []argument {
 	args := make([]argument, len(vs))
 	for i, v := range vs {
@@ -54,9 +71,6 @@ func (c *compiler) static(fn *ssa.Function, bindings []ssa.Value, call *ssa.Call
 	if fn.Blocks == nil {
 		if fn.Name() == "init" && fn.Pkg != nil && !c.p.interpreted(fn.Pkg.Pkg) {
 			return nil // compiled packages are initialised
-		}
-		if do := c.p.intrinsic(fn); do != nil {
-			return &intrinsicCall{do: do, args: c.arguments(call.Args)}
 		}
 		if do := c.p.traced[fn.String()]; do != nil {
 			return &tracedCall{do: do, args: c.arguments(call.Args), outs: newCompiled(c.p.compiledFunction(fn)).outs}
@@ -129,11 +143,8 @@ type tracedCall struct {
 }
 
 func (s *tracedCall) call(f *frame, ret unsafe.Pointer) {
-	in := make([]reflect.Value, len(s.args))
-	for i, a := range s.args {
-		in[i] = valueAt(a.t, f.at(a.off))
-	}
-	out := s.do(f.t.trace(), in)
+	var few [8]reflect.Value
+	out := s.do(f.t.trace(), f.values(few[:0], s.args))
 	if ret == nil {
 		return
 	}
@@ -143,42 +154,8 @@ func (s *tracedCall) call(f *frame, ret unsafe.Pointer) {
 }
 
 func (s *tracedCall) later(f *frame, t *thread) (*frame, func()) {
-	frames := f.t.trace()
-	var in []reflect.Value
-	for _, a := range s.args {
-		kept := reflect.New(a.t).Elem()
-		kept.Set(valueAt(a.t, f.at(a.off)))
-		in = append(in, kept)
-	}
+	frames, in := f.t.trace(), kept(f.values(nil, s.args))
 	return nil, func() { s.do(frames, in) }
-}
-
-// intrinsicCall calls what is written in Go here for a function whose body nobody else has.
-type intrinsicCall struct {
-	do   intrinsic
-	args []argument
-}
-
-// intrinsic is given the addresses of its arguments and of its results.
-type intrinsic func(args []unsafe.Pointer, ret unsafe.Pointer)
-
-func (s *intrinsicCall) call(f *frame, ret unsafe.Pointer) {
-	var few [4]unsafe.Pointer
-	in := few[:0]
-	for _, a := range s.args {
-		in = append(in, f.at(a.off))
-	}
-	s.do(in, ret)
-}
-
-func (s *intrinsicCall) later(f *frame, t *thread) (*frame, func()) {
-	var in []unsafe.Pointer
-	for _, a := range s.args {
-		kept := unsafeNew(rtypeOf(a.t))
-		a.copy(kept, f.at(a.off))
-		in = append(in, kept)
-	}
-	return nil, func() { s.do(in, nil) }
 }
 
 // funcCall calls a func value.

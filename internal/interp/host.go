@@ -61,10 +61,7 @@ func (c *compiled) call(f *frame, recv reflect.Value, args []argument, ret unsaf
 	if recv.IsValid() {
 		in = append(in, recv)
 	}
-	for _, a := range args {
-		in = append(in, valueAt(a.t, f.at(a.off)))
-	}
-	c.results(c.invoke(in), ret)
+	c.results(c.invoke(f.values(in, args)), ret)
 	if f.t.p.halted.Load() { // while it ran
 		runtime.Goexit()
 	}
@@ -89,28 +86,16 @@ func (c *compiled) results(out []reflect.Value, ret unsafe.Pointer) {
 // later evaluates the arguments now for a call that comes later.
 func (c *compiled) later(f *frame, recv reflect.Value, args []argument) func() {
 	var in []reflect.Value
-	keep := func(v reflect.Value) {
-		kept := reflect.New(v.Type()).Elem()
-		kept.Set(v)
-		in = append(in, kept)
-	}
 	if recv.IsValid() {
-		keep(recv)
+		in = append(in, recv)
 	}
-	for _, a := range args {
-		keep(valueAt(a.t, f.at(a.off)))
-	}
+	in = kept(f.values(in, args))
 	return func() { c.invoke(in) }
 }
 
 // compiledFunction is the compiled function or method that an SSA function without a body stands for.
 func (p *Program) compiledFunction(fn *ssa.Function) reflect.Value {
 	if recv := fn.Signature.Recv(); recv != nil {
-		if p.opt.Method != nil {
-			if v, ok := p.opt.Method(fn.String()); ok {
-				return v
-			}
-		}
 		if v, ok := p.interruption(fn); ok {
 			return v
 		}
@@ -288,6 +273,3 @@ func (tt *typeTable) learnSignature(s *types.Signature, rt reflect.Type, method 
 		tt.learn(s.Results().At(i).Type(), rt.Out(i), depth)
 	}
 }
-
-// intrinsic is what stands in for a function that has no body and no symbol.
-func (p *Program) intrinsic(fn *ssa.Function) intrinsic { return nil }

@@ -32,11 +32,8 @@ type Options struct {
 	// Symbol, if not nil, replaces exported functions and variables of compiled packages: a func value, or the
 	// variable, addressable. The type must be that of what it replaces.
 	Symbol func(path, name string) (reflect.Value, bool)
-	// Method, if not nil, replaces methods of compiled types, by names such as "(*log.Logger).Fatal": a func whose first
-	// parameter is the receiver.
-	Method func(name string) (reflect.Value, bool)
-	// Traced replaces functions and methods, by names as for Method ("os.Exit"), where they are called by name: they are
-	// told where from.
+	// Traced replaces functions and methods of compiled packages ("os.Exit", "(*log.Logger).Fatal") where they are called by
+	// name: they are told where from.
 	Traced map[string]Traced
 	// Dir is the folder that the files' names are relative to; runtime.Caller tells absolute ones.
 	Dir string

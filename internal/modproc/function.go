@@ -57,7 +57,7 @@ func (f *function) call(ctx context.Context, agent *coma.Agent, result chan<- er
 	returned := false
 	defer func() {
 		if value := recover(); value != nil {
-			err = &Failure{Cause: panicText(value), Frames: panicFrames(f.projectDir)}
+			err = &Failure{Cause: PanicText(value), Frames: panicFrames(f.projectDir)}
 		} else if !returned {
 			err = &Failure{Cause: "runtime.Goexit ended Run"}
 		}
@@ -67,8 +67,8 @@ func (f *function) call(ctx context.Context, agent *coma.Agent, result chan<- er
 	returned = true
 }
 
-// panicText is what a recovered panic value says.
-func panicText(value any) string {
+// PanicText is what a recovered panic value says.
+func PanicText(value any) string {
 	var text string
 	switch v := value.(type) {
 	case error:

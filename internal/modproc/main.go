@@ -110,12 +110,6 @@ func (p *Process) receive() error {
 // Assignment is what the host wants to be run.
 func (p *Process) Assignment() Assignment { return p.module }
 
-// Trace tells the host that a panic has left a function; first begins a new panic on that goroutine.
-func (p *Process) Trace(goroutine int64, first bool, frame Frame) {
-	// If the host cannot be told, it is gone, and so is this process in a moment.
-	_ = p.reports.Write(Report{Trace: &Passed{goroutine, first, frame}})
-}
-
 // Exit ends the process as os.Exit does, and tells the host why. A nil failure is an end in order: the message in hand is
 // done with. It does not return.
 func (p *Process) Exit(status int, failure *Failure) {

@@ -39,7 +39,6 @@ type Order struct {
 type Report struct {
 	Loaded  *Loaded   `json:"loaded,omitempty"`
 	Refused []Problem `json:"refused,omitempty"` // the code does not load
-	Trace   *Passed   `json:"trace,omitempty"`
 	Failure *Failure  `json:"failure,omitempty"` // it ends now, because of this
 }
 
@@ -50,13 +49,6 @@ type Loaded struct {
 	// an agent of "coma build" a folder of the machine that built it. "" for interpreted code, whose traces are not the
 	// runtime's.
 	SourceDir string `json:"source_dir,omitempty"`
-}
-
-// Passed is a function that a panic has left; the panic may yet be recovered.
-type Passed struct {
-	Goroutine int64 `json:"goroutine"`
-	First     bool  `json:"first,omitempty"` // a new panic begins with this frame
-	Frame     Frame `json:"frame"`
 }
 
 // How long a line may be, in bytes. An order may hold all of a module's source.

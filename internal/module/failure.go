@@ -10,23 +10,9 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/modproc"
 )
 
-// panicText is what a recovered panic value says.
-func panicText(value any) string {
-	var text string
-	switch v := value.(type) {
-	case error:
-		text = v.Error()
-	case fmt.Stringer:
-		text = v.String()
-	default:
-		text = fmt.Sprintf("%+v", value)
-	}
-	return "panic: " + modproc.Clipped(text, modproc.MaxCause)
-}
-
 // failure is a panic of interpreted code.
-func failure(value any, frames []interp.Frame, projectDir string) *Failure {
-	f := &Failure{Cause: panicText(value), Frames: shownFrames(frames)}
+func failure(value any, frames []interp.Frame) *Failure {
+	f := &Failure{Cause: modproc.PanicText(value), Frames: shownFrames(frames)}
 	if value == interp.ErrStackOverflow {
 		f.Cause = interp.ErrStackOverflow.Error()
 	}
@@ -52,7 +38,7 @@ func exitFailure(code int, by string, frames []Frame) *Failure {
 func compiledFailure(value any, projectDir string) *Failure {
 	var pcs [256]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
-	failure := &Failure{Cause: panicText(value)}
+	failure := &Failure{Cause: modproc.PanicText(value)}
 	thrown := false // frames above the panic are those of recovering from it
 	for {
 		frame, more := frames.Next()

@@ -51,10 +51,10 @@ func load(ctx context.Context, src Source, variables map[string]string, out Outp
 	}
 	around := &surroundings{exit: p.exit, stdout: p.stdout, stderr: p.stderr, stdin: p.stdin, dir: src.ProjectDir, env: newEnvironment(variables)}
 	err = p.load(ctx, interp.Options{
-		Symbol: around.symbol, Method: around.method, Traced: around.traced(),
+		Symbol: around.symbol, Traced: around.traced(),
 		Stderr: p.stderr, Interruptible: true,
 		Uncaught: func(value any, frames []interp.Frame) {
-			p.leave(failure(value, frames, src.ProjectDir))
+			p.leave(failure(value, frames))
 		},
 	})
 	if err != nil {
@@ -140,7 +140,7 @@ func (p *Program) initialise(done chan<- error) {
 			if frames := p.interp.Frames(value); len(frames) > 0 {
 				problem = p.code.problemIn(frames[0].Position, "")
 			}
-			problem.Message = "while the package initialises: " + panicText(value)
+			problem.Message = "while the package initialises: " + modproc.PanicText(value)
 			err = &LoadError{Problems: []Problem{problem}}
 		} else if !returned {
 			err = &LoadError{Problems: []Problem{{File: p.code.shownDir(), Message: "an init function ended its goroutine"}}}
@@ -194,7 +194,7 @@ func (p *Program) call(ctx context.Context, agent *coma.Agent, result chan<- err
 	returned := false
 	defer func() {
 		if value := recover(); value != nil {
-			err = failure(value, p.interp.Frames(value), p.code.src.ProjectDir)
+			err = failure(value, p.interp.Frames(value))
 		} else if !returned {
 			err = &Failure{Cause: "runtime.Goexit ended Run"} // or os.Exit did: it has said why
 		}
@@ -273,9 +273,9 @@ func (Interpreter) Load(ctx context.Context, process *modproc.Process) (modproc.
 		process.Exit(code, exitFailure(code, by, shownFrames(frames)))
 	}}
 	err = p.load(ctx, interp.Options{
-		Symbol: around.symbol, Method: around.method, Traced: around.traced(),
+		Symbol: around.symbol, Traced: around.traced(),
 		Uncaught: func(value any, frames []interp.Frame) {
-			process.Exit(2, failure(value, frames, c.src.ProjectDir))
+			process.Exit(2, failure(value, frames))
 		},
 	})
 	if err != nil {

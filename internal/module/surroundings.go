@@ -49,9 +49,6 @@ func (s *surroundings) symbol(path, name string) (reflect.Value, bool) {
 	return v, ok
 }
 
-// method replaces methods; there are none that would have to be, besides the traced ones.
-func (s *surroundings) method(string) (reflect.Value, bool) { return reflect.Value{}, false }
-
 // traced are the functions that end the program, and those of package log, which may name their caller: they are told
 // where they are called from.
 func (s *surroundings) traced() map[string]interp.Traced {
