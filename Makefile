@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: build install test vet fuzz soak bench cross clean differential
+.PHONY: build install peers test vet fuzz soak bench cross clean differential
 
 build:
 	$(GO) build -o coma ./cmd/coma
@@ -13,6 +13,16 @@ install:
 # The tests start real processes and brokers; -race slows them by several times.
 test:
 	$(GO) test -race -timeout 30m ./...
+
+# What some tests and benchmarks compare coma with: the real Chroma and its clients. Tests skip what is not there.
+CHROMA ?= 1.3.4
+peers: .peers/chroma-$(CHROMA)
+.peers/chroma-$(CHROMA):
+	rm -rf .peers && mkdir .peers
+	python3 -m venv .peers/venv
+	.peers/venv/bin/pip install --quiet --disable-pip-version-check chromadb==$(CHROMA)
+	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix .peers chromadb; else echo "no npm: chromadb's JavaScript client is left out"; fi
+	touch $@
 
 vet:
 	$(GO) vet ./...
