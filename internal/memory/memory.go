@@ -26,10 +26,13 @@ import (
 
 // Options says how Open opens a memory. The zero value is good.
 type Options struct {
-	Embedder    Embedder         // makes vectors of texts; nil: Hashing(256)
-	Log         *slog.Logger     // nil: nothing is logged
-	Now         func() time.Time // the clock; nil: time.Now
-	LockTimeout time.Duration    // how long to wait for another process to close the memory; 0: 1 s
+	Embedder    Embedder                            // makes vectors of texts; nil: Hashing(256)
+	Insist      bool                                // someone asked for Embedder: never use another in its place, also where the memory has another
+	Embedders   func(name string) (Embedder, error) // finds the embedder that a memory names; nil: there is only Embedder
+	TimeKey     string                              // the metadata key under which filters and items see a record's time, in seconds; "": none
+	Log         *slog.Logger                        // nil: nothing is logged
+	Now         func() time.Time                    // the clock; nil: time.Now
+	LockTimeout time.Duration                       // how long to wait for another process to close the memory; 0: 1 s
 }
 
 // Store is one open memory. It implements api.Memory and is safe for concurrent use.
