@@ -57,11 +57,30 @@ func (c choice) filter() *api.Filter {
 	return &api.Filter{Op: "and", Filters: c.conditions}
 }
 
+// narrow gives a query what the options say.
+func (c choice) narrow(q *api.Query) {
+	q.Since, q.Until, q.Filter, q.Vectors = c.Since, c.Until, c.filter(), c.Vectors
+}
+
 // nothing tells that the call chooses nothing: it names records, and the list of names is empty.
 func (c choice) nothing() bool { return c.named && len(c.IDs) == 0 }
 
-// Oldest makes Get begin with the oldest record.
-func Oldest() Option { return option{"Oldest", func(c *choice) { c.Oldest = true }} }
+// Order is Oldest or Latest: an Option of Get, and a Retriever that reads no text.
+type Order struct{ oldest bool }
+
+// Oldest makes Get begin with the oldest record, and Retrieve take the oldest.
+func Oldest() Order { return Order{oldest: true} }
+
+// Latest makes Get begin with the newest record, as it does without, and Retrieve take the newest.
+func Latest() Order { return Order{} }
+
+func (o Order) choose(c *choice) {
+	name := "Latest"
+	if o.oldest {
+		name = "Oldest"
+	}
+	c.used, c.Oldest = append(c.used, name), o.oldest
+}
 
 // Since leaves out records before t.
 func Since(t time.Time) Option { return option{"Since", func(c *choice) { c.Since = t }} }
@@ -127,6 +146,16 @@ func Contains(part string) Condition {
 // NotContains holds where the record's text does not have part in it.
 func NotContains(part string) Condition {
 	return Condition{api.Filter{Op: "notcontains", Value: part}}
+}
+
+// Matches holds where pattern, a regular expression as of package regexp, is found somewhere in the record's text.
+func Matches(pattern string) Condition {
+	return Condition{api.Filter{Op: "regex", Value: pattern}}
+}
+
+// NotMatches holds where pattern is nowhere found in the record's text.
+func NotMatches(pattern string) Condition {
+	return Condition{api.Filter{Op: "notregex", Value: pattern}}
 }
 
 // All holds where every one of conditions does.

@@ -19,27 +19,48 @@ type Record struct {
 	Text     string    // valid UTF-8
 	Vector   []float32 // made from Text by Add if it is nil; in answers only with WithVectors
 	Time     time.Time // now, if it is zero; kept to the microsecond
+	Expires  time.Time // from then on the record is not there any more; zero: as the memory's ttl in coma.yaml says
 	Metadata Metadata  // what else there is to know
 }
 
 // Metadata are a record's keys and values: strings, integers, floats and bools.
 type Metadata map[string]any
 
-// Match is a record that Query found.
+// Match is a record that Query or Retrieve found.
 type Match struct {
 	Record
 	Distance float64 // cosine distance to what was asked for: 0 is the same direction, 2 the opposite
+	Score    float64 // what a Retriever went by, as its type says; 0 from Query
 }
 
-// Add remembers text, with metadata if any is given, and returns the new record's ID.
-func (m *Memory) Add(ctx context.Context, text string, metadata ...Metadata) (string, error) {
-	merged := Metadata{}
-	for _, part := range metadata {
-		for key, value := range part {
-			merged[key] = value
+// Detail is what Add is told about a record beside its text: Metadata, or TTL.
+type Detail interface {
+	detail(*Record)
+}
+
+func (m Metadata) detail(r *Record) {
+	for key, value := range m {
+		r.Metadata[key] = value
+	}
+}
+
+type ttl time.Duration
+
+func (t ttl) detail(r *Record) { r.Expires = time.Now().Add(time.Duration(t)) }
+
+// TTL makes Add remember for that long only.
+func TTL(d time.Duration) Detail { return ttl(d) }
+
+// Add remembers text, with metadata if any are given (of a key that comes twice the later), and returns the new
+// record's ID.
+func (m *Memory) Add(ctx context.Context, text string, details ...Detail) (string, error) {
+	r := Record{Text: text, Metadata: Metadata{}}
+	for _, d := range details {
+		if d != nil {
+			d.detail(&r)
 		}
 	}
-	ids, err := m.AddRecords(ctx, Record{Text: text, Metadata: merged})
+	ids, err := m.AddRecords(ctx, r)
 	if err != nil {
 		return "", err
 	}
@@ -55,7 +76,7 @@ func (m *Memory) AddRecords(ctx context.Context, records ...Record) ([]string, e
 // Get returns the newest limit records (all, if limit is 0), newest first. Options narrow the choice: a Condition,
 // Oldest, Since, Until, IDs, WithVectors.
 func (m *Memory) Get(ctx context.Context, limit int, options ...Option) ([]Record, error) {
-	c, err := chosen("get records", options, "Oldest", "Since", "Until", "IDs", "WithVectors")
+	c, err := chosen("get records", options, "Oldest", "Latest", "Since", "Until", "IDs", "WithVectors")
 	if err != nil || c.nothing() {
 		return nil, err
 	}
@@ -72,7 +93,7 @@ func (m *Memory) Get(ctx context.Context, limit int, options ...Option) ([]Recor
 }
 
 // Query returns the k records that are nearest to text, nearest first. Options narrow the choice: a Condition,
-// WithVectors.
+// Since, Until, WithVectors.
 func (m *Memory) Query(ctx context.Context, text string, k int, options ...Option) ([]Match, error) {
 	return m.query(ctx, api.Query{Text: text, K: k}, options)
 }
@@ -83,20 +104,12 @@ func (m *Memory) QueryVector(ctx context.Context, vector []float32, k int, optio
 }
 
 func (m *Memory) query(ctx context.Context, q api.Query, options []Option) ([]Match, error) {
-	c, err := chosen("query records", options, "WithVectors")
+	c, err := chosen("query records", options, "Since", "Until", "WithVectors")
 	if err != nil {
 		return nil, err
 	}
-	q.Filter, q.Vectors = c.filter(), c.Vectors
-	found, err := m.memory.Query(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	matches := make([]Match, len(found))
-	for i, f := range found {
-		matches[i] = Match{Record: record(f.Record), Distance: f.Distance}
-	}
-	return matches, nil
+	c.narrow(&q)
+	return matchesOf(m.memory.Query(ctx, q))
 }
 
 // Update changes the records with the given IDs: fields that are not zero replace what was there; a new text is
@@ -130,11 +143,22 @@ func (m *Memory) Clear(ctx context.Context) (int, error) { return m.memory.Clear
 func wireRecords(records []Record) []api.Record {
 	wire := make([]api.Record, len(records))
 	for i, r := range records {
-		wire[i] = api.Record{ID: r.ID, Text: r.Text, Vector: r.Vector, Time: r.Time, Metadata: api.Metadata(r.Metadata)}
+		wire[i] = api.Record{ID: r.ID, Text: r.Text, Vector: r.Vector, Time: r.Time, Expires: r.Expires, Metadata: api.Metadata(r.Metadata)}
 	}
 	return wire
 }
 
+func matchesOf(found []api.Match, err error) ([]Match, error) {
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Match, len(found))
+	for i, f := range found {
+		all[i] = Match{Record: record(f.Record), Distance: f.Distance, Score: f.Score}
+	}
+	return all, nil
+}
+
 func record(r api.Record) Record {
-	return Record{ID: r.ID, Text: r.Text, Vector: r.Vector, Time: r.Time, Metadata: Metadata(r.Metadata)}
+	return Record{ID: r.ID, Text: r.Text, Vector: r.Vector, Time: r.Time, Expires: r.Expires, Metadata: Metadata(r.Metadata)}
 }

@@ -14,6 +14,8 @@ type Memory interface {
 	Get(ctx context.Context, sel Selection) ([]Record, error)
 	// Query returns the k nearest records, nearest first.
 	Query(ctx context.Context, q Query) ([]Match, error)
+	// Retrieve returns up to k records by a retriever: a rule that weighs more than nearness. What matters most comes first.
+	Retrieve(ctx context.Context, r Retrieval) ([]Match, error)
 	// Update replaces text, metadata, time or vector of existing records; zero fields stay as they are. A new text
 	// without a vector is embedded again. An unknown ID is ErrNotFound, and nothing is changed.
 	Update(ctx context.Context, records []Record) error
@@ -31,6 +33,7 @@ type Record struct {
 	Text     string    `json:"text"`
 	Vector   []float32 `json:"vector,omitempty"` // in answers only where asked for
 	Time     time.Time `json:"time,omitzero"`    // microsecond precision
+	Expires  time.Time `json:"expires,omitzero"` // from then on the record is not there any more; zero: as the memory's settings say
 	Metadata Metadata  `json:"metadata,omitempty"`
 }
 
@@ -50,7 +53,9 @@ type Selection struct {
 type Query struct {
 	Text    string    `json:"text,omitempty"`
 	Vector  []float32 `json:"vector,omitempty"`
-	K       int       `json:"k,omitempty"` // 0: 10
+	K       int       `json:"k,omitempty"`    // 0: 10
+	Since   time.Time `json:"since,omitzero"` // inclusive
+	Until   time.Time `json:"until,omitzero"` // exclusive
 	Filter  *Filter   `json:"filter,omitempty"`
 	Vectors bool      `json:"vectors,omitempty"`
 }
@@ -58,13 +63,15 @@ type Query struct {
 // Match is a record and its distance to what was asked for.
 type Match struct {
 	Record
-	Distance float64 `json:"distance"` // cosine distance, 0 (same direction) to 2 (opposite)
+	Distance float64 `json:"distance"`        // cosine distance, 0 (same direction) to 2 (opposite); 0 where nothing was compared
+	Score    float64 `json:"score,omitempty"` // what a retriever went by; the retriever says what that is
 }
 
 // Filter is a condition on a record, as a tree.
 //
 // Op is eq, ne, gt, gte, lt, lte (Key, Value), in, nin (Key, Value: a list), contains, notcontains (Value: part of the
-// text; no Key) or and, or (Filters). Numbers compare by value (2 equals 2.0). ne and nin match records without the key.
+// text; no Key), regex, notregex (Value: a pattern of RE2's syntax that is found somewhere in the text; no Key) or and, or
+// (Filters). Numbers compare by value (2 equals 2.0). ne and nin match records without the key.
 type Filter struct {
 	Op      string   `json:"op"`
 	Key     string   `json:"key,omitempty"`

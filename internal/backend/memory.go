@@ -36,6 +36,14 @@ func (m lazyMemory) Query(ctx context.Context, q api.Query) (matches []api.Match
 	return matches, err
 }
 
+func (m lazyMemory) Retrieve(ctx context.Context, r api.Retrieval) (matches []api.Match, err error) {
+	err = m.with(func(s *memory.Store) (err error) {
+		matches, err = s.Retrieve(ctx, r)
+		return err
+	})
+	return matches, err
+}
+
 func (m lazyMemory) Update(ctx context.Context, records []api.Record) error {
 	return m.with(func(s *memory.Store) error { return s.Update(ctx, records) })
 }

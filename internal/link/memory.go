@@ -37,6 +37,12 @@ func (m remoteMemory) Query(ctx context.Context, q api.Query) ([]api.Match, erro
 	return matches, err
 }
 
+func (m remoteMemory) Retrieve(ctx context.Context, r api.Retrieval) ([]api.Match, error) {
+	var matches []api.Match
+	err := m.wire.call(ctx, methodMemoryRetrieve, memoryParams{Agent: m.agent, Retrieval: r}, &matches)
+	return matches, err
+}
+
 func (m remoteMemory) Update(ctx context.Context, records []api.Record) error {
 	return m.wire.call(ctx, methodMemoryUpdate, memoryParams{Agent: m.agent, Records: records}, nil)
 }

@@ -39,13 +39,14 @@ const (
 
 // Methods of a memory; the agent is the module's own unless named.
 const (
-	methodMemoryAdd    = "memory.add"    // memoryParams → ids
-	methodMemoryGet    = "memory.get"    // memoryParams → records
-	methodMemoryQuery  = "memory.query"  // memoryParams → matches
-	methodMemoryUpdate = "memory.update" // memoryParams
-	methodMemoryDelete = "memory.delete" // memoryParams → count
-	methodMemoryCount  = "memory.count"  // memoryParams → count
-	methodMemoryClear  = "memory.clear"  // memoryParams → count
+	methodMemoryAdd      = "memory.add"      // memoryParams → ids
+	methodMemoryGet      = "memory.get"      // memoryParams → records
+	methodMemoryQuery    = "memory.query"    // memoryParams → matches
+	methodMemoryRetrieve = "memory.retrieve" // memoryParams → matches
+	methodMemoryUpdate   = "memory.update"   // memoryParams
+	methodMemoryDelete   = "memory.delete"   // memoryParams → count
+	methodMemoryCount    = "memory.count"    // memoryParams → count
+	methodMemoryClear    = "memory.clear"    // memoryParams → count
 )
 
 // Methods of those who run agents, and of tools.
@@ -158,12 +159,13 @@ type mailboxParams struct {
 }
 
 type memoryParams struct {
-	Agent   string        `json:"agent,omitempty"`
-	Records []api.Record  `json:"records,omitempty"`
-	Select  api.Selection `json:"select,omitzero"`
-	Query   api.Query     `json:"query,omitzero"`
-	IDs     []string      `json:"ids,omitempty"`
-	Filter  *api.Filter   `json:"filter,omitempty"`
+	Agent     string        `json:"agent,omitempty"`
+	Records   []api.Record  `json:"records,omitempty"`
+	Select    api.Selection `json:"select,omitzero"`
+	Query     api.Query     `json:"query,omitzero"`
+	Retrieval api.Retrieval `json:"retrieval,omitzero"`
+	IDs       []string      `json:"ids,omitempty"`
+	Filter    *api.Filter   `json:"filter,omitempty"`
 }
 
 type memoryFile struct {

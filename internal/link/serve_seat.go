@@ -264,6 +264,9 @@ var memoryMethods = map[string]memoryMethod{
 	methodMemoryQuery: func(ctx context.Context, m api.Memory, p memoryParams) (any, error) {
 		return m.Query(ctx, p.Query)
 	},
+	methodMemoryRetrieve: func(ctx context.Context, m api.Memory, p memoryParams) (any, error) {
+		return m.Retrieve(ctx, p.Retrieval)
+	},
 	methodMemoryUpdate: func(ctx context.Context, m api.Memory, p memoryParams) (any, error) {
 		return nil, m.Update(ctx, p.Records)
 	},

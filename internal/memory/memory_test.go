@@ -467,21 +467,6 @@ func TestCanceled(t *testing.T) {
 	}
 }
 
-func TestRetrieversByTime(t *testing.T) {
-	s := open(t, temp(t), Options{})
-	for i := range 12 {
-		add(t, s, api.Record{Text: fmt.Sprint(i), Time: start.Add(time.Duration(i) * time.Second)})
-	}
-	latest, err := Latest{}.Retrieve(t.Context(), s, api.Query{})
-	if err != nil || texts(latest) != "11 10 9 8 7 6 5 4 3 2" {
-		t.Errorf("%v, %v", texts(latest), err)
-	}
-	oldest, err := Oldest{}.Retrieve(t.Context(), s, api.Query{K: 2, Filter: &api.Filter{Op: "contains", Value: "1"}})
-	if err != nil || texts(oldest) != "1 10" {
-		t.Errorf("%v, %v", texts(oldest), err)
-	}
-}
-
 func equalRecords(a, b api.Record) bool {
 	if len(a.Metadata) != len(b.Metadata) {
 		return false
