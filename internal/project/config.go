@@ -39,17 +39,22 @@ const (
 //	engine: auto                # auto, yaegi, go or exec          } for all modules,
 //	isolation: process          # process or none                  } or for one below
 //	restart: on-failure         # always, on-failure or never      }
-//	memory: 512MiB              # per module                       }
+//	memory: 512MiB              # per module's process             }
 //	grace: 5s                   # from the request to stop to the kill }
 //	env: {MODEL: small, KEY: "${OPENAI_API_KEY}"}                # }
 //	modules:
 //	  chat: {engine: go, env: {MODEL: large}}
 //	  camera: {disabled: true}
 //	watch: {ignore: ["*.csv", chat/cache, "**/out/*"]}
+//
+// At the top, memory may also be about the memory that the agent remembers with; process is then the limit of modules:
+//
+//	memory: {embedder: minilm, ttl: 720h, limit: 100000, process: 512MiB}
 type config struct {
 	agent        string
 	durable      bool
 	mailboxLimit int
+	memory       Memory
 	defaults     settings
 	modules      map[string]moduleConfig
 	ignore       ignore
@@ -141,7 +146,17 @@ func parseConfig(data []byte, lookup func(string) (string, bool)) (config, error
 	r := &configReader{lookup: lookup}
 	var top settings
 	fields := r.settings(&top)
+	processMemory := fields["memory"]
 	maps.Copy(fields, map[string]func(*yaml.Node){
+		"memory": func(n *yaml.Node) {
+			if target(n).Kind == yaml.ScalarNode {
+				processMemory(n)
+				return
+			}
+			r.mapping(n, map[string]func(*yaml.Node){
+				"embedder": r.embedder(&c.memory.Embedder), "ttl": r.age(&c.memory.TTL), "limit": r.count(&c.memory.Limit), "process": processMemory,
+			})
+		},
 		"agent": func(n *yaml.Node) {
 			c.agent = r.text(n)
 			if err := CheckName(c.agent); err != nil && target(n).Kind == yaml.ScalarNode {

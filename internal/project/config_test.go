@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 )
 
 // hostEnv is an environment of one variable.
@@ -44,6 +45,14 @@ func TestConfigErrors(t *testing.T) {
 		}},
 		{"ignore", "watch: {ignore: [\"[\", \"\", \"../x\", 5]}\n", []string{`bad pattern "["`, `bad pattern ""`, `bad pattern "../x"`}},
 		{"ignore as text", "watch: {ignore: x}\n", []string{"want a list of patterns"}},
+		{"memory", "memory: {embeder: minilm, embedder: openia, ttl: 30, limit: 0, process: 1TB}\n", []string{
+			`coma.yaml:1:10: unknown key "embeder"; did you mean "embedder"?`, `coma.yaml:1:37: no embedder is called "openia"; did you mean "openai"?`,
+			`coma.yaml:1:50: bad time "30": want a number above 0 with its unit, as in 720h or 30d`, `coma.yaml:1:61: want a whole number from 1, not "0"`, `coma.yaml:1:73: bad size "1TB"`,
+		}},
+		{"memory of a module", "modules: {a: {memory: {limit: 5}}}\n", []string{"coma.yaml:1:23: want one value here, not keys and values"}},
+		{"memory as a list", "memory: [minilm]\n", []string{"coma.yaml:1:9: want keys and values here, not a list"}},
+		{"embedder with a password", "memory: {embedder: 'https://me:hunter2@host/v1', ttl: 0s}\n", []string{"COMA_EMBEDDER_KEY", `bad time "0s"`}},
+		{"embedder that is empty", "memory: {embedder: '', ttl: [1h], limit: x}\n", []string{"want an embedder: minilm,", "want one value here, not a list", `not "x"`}},
 		{"null key", "? [a]\n: b\n", []string{"want a plain word as key"}},
 		{"binary", "\x00\x01", []string{"coma.yaml: control characters are not allowed"}},
 	} {
@@ -79,6 +88,29 @@ func TestConfigReadsValuesAsWritten(t *testing.T) {
 	}
 }
 
+func TestConfigOfMemory(t *testing.T) {
+	for text, want := range map[string]Memory{
+		"memory: 64MiB\n":      {},
+		"memory: {}\n":         {},
+		"memory: {ttl: 30d}\n": {TTL: 720 * time.Hour},
+		"memory: {process: 64MiB, ttl: 90m, limit: 1000, embedder: 'https://host/v1#model'}\n": {TTL: 90 * time.Minute, Limit: 1000, Embedder: "https://host/v1#model"},
+		"memory: {embedder: ollama:nomic-embed-text}\n":                                        {Embedder: "ollama:nomic-embed-text"},
+	} {
+		c, err := parseConfig([]byte(text), hostEnv)
+		must(t, err)
+		if c.memory != want {
+			t.Errorf("%q: %+v, want %+v", text, c.memory, want)
+		}
+		limit := int64(DefaultMemoryLimit)
+		if strings.Contains(text, "64MiB") {
+			limit = 64 << 20
+		}
+		if c.defaults.memory != limit {
+			t.Errorf("%q: modules may use %d bytes, want %d", text, c.defaults.memory, limit)
+		}
+	}
+}
+
 func TestConfigOfMoreThanAMegabyteIsRefused(t *testing.T) {
 	_, err := Load(folder(t, "-- chat.go --\npackage chat\nRUN\n-- coma.yaml --\n"+strings.Repeat("# "+strings.Repeat("long ", 1000)+"\n", 300)))
 	checkErrors(t, err, []string{"coma.yaml: is larger than 1 MiB"})
@@ -99,6 +131,7 @@ func TestParseSize(t *testing.T) {
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte("agent: kitchen\ndurable: true\nmailbox: {limit: 10}\nmodules:\n  chat: {engine: go, memory: 1GB, grace: 1m, env: {MODEL: \"${HOME}\"}}\n"))
 	f.Add([]byte("watch: {ignore: [\"*.csv\", a/**/b]}\nrestart: &a always\nengine: *a\n"))
+	f.Add([]byte("memory: {embedder: openai:large, ttl: 30d, limit: 10, process: 64MiB}\n"))
 	f.Add([]byte("a: &a [*a]\n"))
 	f.Add([]byte("--- {}\n--- {}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -25,6 +25,7 @@ type Project struct {
 	Agent        string // coma.yaml's agent, else the folder's name
 	Durable      bool   // messages are on disk before their sender is told
 	MailboxLimit int    // messages that may wait in one module's mailbox; 0: the mailbox's default
+	Memory       Memory // how coma.yaml wants the agent's memory
 	// ModulePath is the folder's import path: from the nearest go.mod at or above it, else the folder's name. The shared
 	// folder sub/folder is imported as ModulePath + "/sub/folder".
 	ModulePath string
@@ -36,6 +37,13 @@ type Project struct {
 	Problems  []Problem // what keeps something from running, but not the modules
 
 	ignore ignore
+}
+
+// Memory is how an agent's memory is kept. The zero value leaves it as it is made.
+type Memory struct {
+	Embedder string        // a name that package embed knows; "": not said
+	TTL      time.Duration // records older than this go; 0: none do
+	Limit    int           // no more records than these; 0: any number
 }
 
 // Module is one module's source and how to run it.
@@ -102,6 +110,7 @@ func Load(dir string) (*Project, error) {
 			Agent:        config.agent,
 			Durable:      config.durable,
 			MailboxLimit: config.mailboxLimit,
+			Memory:       config.memory,
 			ModulePath:   modulePath,
 			GoVersion:    goVersion,
 			ignore:       config.ignore,

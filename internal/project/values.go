@@ -6,8 +6,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/embed"
 )
 
 // minMemory catches the forgotten unit (memory: 512): no program runs in less.
@@ -31,6 +35,52 @@ func parseSize(text string) (int64, error) {
 		return 0, fmt.Errorf("bad size %q: less than 1MiB; is its unit missing, as in 256MiB?", shortened(text))
 	}
 	return int64(size), nil
+}
+
+// parseAge reads a time above 0: as Go writes it (720h, 90m), or in whole days (30d).
+func parseAge(text string) (time.Duration, error) {
+	age, err := time.ParseDuration(text)
+	if days, isDays := strings.CutSuffix(text, "d"); isDays {
+		const day, most = 24 * time.Hour, 100_000
+		var n uint64
+		if n, err = strconv.ParseUint(days, 10, 32); n > most {
+			return 0, fmt.Errorf("bad time %q: too long", shortened(text))
+		}
+		age = time.Duration(n) * day
+	}
+	if err != nil || age <= 0 {
+		return 0, fmt.Errorf("bad time %q: want a number above 0 with its unit, as in 720h or 30d", shortened(text))
+	}
+	return age, nil
+}
+
+func (r *configReader) age(into *time.Duration) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		age, err := parseAge(r.text(n))
+		if err != nil && target(n).Kind == yaml.ScalarNode {
+			r.fail(n, "%v", err)
+		}
+		*into = age
+	}
+}
+
+// embedder reads the name of an embedder. Whether it has its key, and answers, is not looked at here.
+func (r *configReader) embedder(into *string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		text := r.text(n)
+		if target(n).Kind != yaml.ScalarNode {
+			return
+		}
+		if text == "" {
+			r.fail(n, "want an embedder: %s", strings.Join(embed.Known(), ", "))
+			return
+		}
+		if _, err := embed.Parse(text); err != nil {
+			r.fail(n, "%s", strings.TrimSuffix(err.Error(), ": "+api.ErrInvalid.Error()))
+			return
+		}
+		*into = text
+	}
 }
 
 // reservedEnv is what the host tells a module by (design §3).
