@@ -18,6 +18,7 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/console"
 	"github.com/concurrent-modular-agent/coma/internal/daemon"
+	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
 
@@ -199,7 +200,7 @@ func serveBackend(ctx context.Context, opt backendOptions) error {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	service := daemon.Service{
-		Folders: dirs, Config: opt.Config, Secrets: daemon.SecretsFromEnv(), Version: version(),
+		Folders: dirs, Config: opt.Config, Secrets: daemon.SecretsFromEnv(), Embedder: os.Getenv(embed.Variable), Version: version(),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Ready: func(s api.Status) error {
 			fmt.Printf("the backend runs (%s)\n", described(s))

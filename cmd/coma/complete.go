@@ -13,6 +13,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
 
@@ -41,7 +42,7 @@ func complete(find names) cobra.CompletionFunc {
 			backends = append(backends, f.Client)
 		}
 		if len(found) == 0 {
-			stores, err := backend.Open(backend.Options{Folders: dirs, Offline: true, Version: version()})
+			stores, err := backend.Open(backend.Options{Folders: dirs, Offline: true, Version: version(), Embedder: os.Getenv(embed.Variable)})
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
@@ -106,7 +107,7 @@ func completeModules(ctx context.Context, dirs folders.Folders, backends []api.B
 // completeMemories finds the memories.
 func completeMemories(ctx context.Context, _ folders.Folders, backends []api.Backend) (memories []string) {
 	for _, b := range backends {
-		infos, err := b.Memories(ctx)
+		infos, err := b.Memories(ctx, false)
 		if err != nil {
 			continue
 		}

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
 
@@ -38,7 +40,7 @@ func onBackends(ctx context.Context, offline bool, do func(api.Backend) error) e
 	if len(found) > 0 {
 		return last
 	}
-	stores, err := backend.Open(backend.Options{Folders: dirs, Offline: true, Version: version()})
+	stores, err := backend.Open(backend.Options{Folders: dirs, Offline: true, Version: version(), Embedder: os.Getenv(embed.Variable)})
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func allMemories(ctx context.Context) ([]api.MemoryInfo, error) {
 		}
 	}
 	for _, f := range found {
-		infos, askErr := f.Memories(ctx)
+		infos, askErr := f.Memories(ctx, false)
 		f.Close()
 		if !errors.Is(askErr, api.ErrClosed) { // closed: it has just ended
 			err = errors.Join(err, askErr)
@@ -93,7 +93,7 @@ func allMemories(ctx context.Context) ([]api.MemoryInfo, error) {
 	}
 	if len(found) == 0 {
 		err = onBackends(ctx, true, func(b api.Backend) error {
-			infos, err := b.Memories(ctx)
+			infos, err := b.Memories(ctx, false)
 			add(infos)
 			return err
 		})

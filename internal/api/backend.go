@@ -31,11 +31,18 @@ type Backend interface {
 	// DropDead forgets dead letters (all, if no id is named) and returns how many.
 	DropDead(ctx context.Context, agent, module string, ids []string) (int, error)
 
-	// Memories tells of all memories, sorted by name.
-	Memories(ctx context.Context) ([]MemoryInfo, error)
+	// Memories tells of all agents' memories, sorted by name; with all, of the other collections that Chroma clients have
+	// made after them.
+	Memories(ctx context.Context, all bool) ([]MemoryInfo, error)
 	// OpenMemory returns an agent's memory; ErrNotFound where there is none.
 	OpenMemory(ctx context.Context, agent string) (Memory, error)
+	// CreateMemory makes an empty memory for an agent that has none, and leaves one that is there as it is. embedder is
+	// whose vectors it is about to be given; "": those that it makes itself. In a memory with records it must be theirs.
+	CreateMemory(ctx context.Context, agent, embedder string) error
 	RemoveMemory(ctx context.Context, agent string) error
+	// ReembedMemory makes all vectors of a memory anew with the embedder of that name, and makes it the memory's own.
+	// progress, if not nil, is called now and then. Ended in between, it has changed nothing.
+	ReembedMemory(ctx context.Context, agent, embedder string, progress func(done, total int)) (MemoryInfo, error)
 	// BackupMemory writes a memory to a file on the host's machine, RestoreMemory reads it back; the name's ending
 	// (.json or .jsonl.gz) says how.
 	BackupMemory(ctx context.Context, agent, path string) (MemoryInfo, error)
@@ -76,6 +83,15 @@ type Attachment struct {
 	Modules []string `json:"modules"`           // known at the start: their mailboxes exist from here on
 	Durable bool     `json:"durable,omitempty"`
 	Limit   int      `json:"limit,omitempty"` // waiting messages a mailbox; 0: the default
+
+	Memory MemorySettings `json:"memory,omitzero"`
+}
+
+// MemorySettings say how an agent's memory is kept while the agent runs.
+type MemorySettings struct {
+	Embedder string        `json:"embedder,omitempty"` // a name that package embed knows; "": the memory's own, else the default
+	TTL      time.Duration `json:"ttl,omitempty"`      // in nanoseconds; records older than this go; 0: none do
+	Limit    int           `json:"limit,omitempty"`    // no more records than these, the oldest go; 0: any number
 }
 
 // Endpoint tells a module process where its host is; these become COMA_API, COMA_BROKER and COMA_TOKEN.
@@ -139,9 +155,12 @@ type Heard struct {
 
 // MemoryInfo is what is known of a memory.
 type MemoryInfo struct {
-	Name      string    `json:"name"`
+	Name       string `json:"name"`                 // of the agent, or of the collection
+	Collection string `json:"collection,omitempty"` // the ID of a collection that is no agent's
+
 	Records   int       `json:"records"`
-	Bytes     int64     `json:"bytes"` // on disk
+	Bytes     int64     `json:"bytes"`          // on disk
+	Held      int64     `json:"held,omitempty"` // bytes in the backend's own memory, about, while it is open there
 	Embedder  string    `json:"embedder,omitempty"`
 	Dimension int       `json:"dimension,omitempty"`
 	Oldest    time.Time `json:"oldest,omitzero"`

@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Address           string // "auto" (or ""): the daemon if it runs, else an own one; "own"; or host:port
 	MQTTPort, APIPort int    // of an own one; 0: the usual ports, or free ones
+	Embedder          string // of an own one's memories; see backend.Options
 	Version           string
 	Log               *slog.Logger // what an own one logs; nil: discarded
 }
@@ -52,7 +53,7 @@ func Open(ctx context.Context, opt Options) (Attached, error) {
 		return Attached{client, client.Close, "backend: " + opt.Address}, nil
 	}
 	own, err := backend.Open(backend.Options{
-		Folders: dirs, Version: opt.Version, Log: opt.Log, MQTTPort: opt.MQTTPort, APIPort: opt.APIPort,
+		Folders: dirs, Version: opt.Version, Log: opt.Log, MQTTPort: opt.MQTTPort, APIPort: opt.APIPort, Embedder: opt.Embedder,
 	})
 	if err != nil {
 		return Attached{}, err

@@ -182,24 +182,6 @@ func (a *agent) close() error {
 	return errors.Join(err, a.unlock())
 }
 
-// memory opens the agent's memory when it is first used.
-func (a *agent) memory() (*memory.Store, error) {
-	a.opening.Lock()
-	defer a.opening.Unlock()
-	if a.closed {
-		return nil, fmt.Errorf("memory of agent %s: %w", a.name, api.ErrClosed)
-	}
-	if a.store != nil {
-		return a.store, nil
-	}
-	path, err := memory.Path(a.backend.memoryDir(), a.name)
-	if err != nil {
-		return nil, err
-	}
-	a.store, err = memory.Open(path, memory.Options{Embedder: a.backend.opt.Embedder, Log: a.backend.log})
-	return a.store, err
-}
-
 // box finds the mailbox of a module that runs or has run.
 func (a *agent) box(module string) (*mailbox.Box, error) {
 	if box, ok := a.boxes.Lookup(module); ok {

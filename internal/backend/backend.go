@@ -2,7 +2,8 @@
 // runs inside "coma run" or as a daemon of its own.
 //
 // backend.go opens and closes it; agent.go is what it holds of one agent; seat.go is a module's session; host.go is the
-// seat of who runs an agent; tools.go answers the commands; memory.go opens memories for all of them; broker.go is all
+// seat of who runs an agent; tools.go answers the commands, memories.go those about memories; embedder.go opens an agent's
+// memory with the embedder that is meant, and memory.go has it ready for each call; broker.go is all
 // that touches the MQTT broker; listen.go has the sockets; registry.go lets processes of one user find the backends that
 // run.
 package backend
@@ -12,14 +13,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 	"github.com/concurrent-modular-agent/coma/internal/link"
-	"github.com/concurrent-modular-agent/coma/internal/memory"
 )
 
 // Options say how a backend runs.
@@ -41,8 +43,8 @@ type Options struct {
 	Password    string // of MQTT clients; "": none is asked for, which only loopback allows
 	Token       string // of the API; "": a fresh one
 
-	Embedder memory.Embedder // nil: the default
-	Stop     func()          // what Shutdown calls; nil: Shutdown is refused
+	Embedder string // the name of the one that memories are to use where their agent asks for none; "": their own, else embed.Default
+	Stop     func() // what Shutdown calls; nil: Shutdown is refused
 }
 
 // Backend is open services. It implements api.Backend and link.Local.
@@ -56,6 +58,8 @@ type Backend struct {
 	listen *sockets     // nil offline
 	socket string
 	unlock func() error // of the daemon's place; nil for others
+
+	embedders *embed.Library
 
 	life context.Context // ends at Close
 	stop context.CancelFunc
@@ -71,11 +75,15 @@ func Open(opt Options) (*Backend, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
+	if _, err := embed.Parse(opt.Embedder); err != nil {
+		return nil, fmt.Errorf("start backend: %s: %w", embed.Variable, err)
+	}
 	if err := opt.Folders.Ensure(); err != nil {
 		return nil, err
 	}
 	life, stop := context.WithCancel(context.Background())
-	b := &Backend{opt: opt, log: opt.Log, started: time.Now(), life: life, stop: stop, agents: map[string]*agent{}}
+	b := &Backend{opt: opt, log: opt.Log, started: time.Now(), life: life, stop: stop, agents: map[string]*agent{},
+		embedders: embed.NewLibrary(os.Getenv)}
 	if opt.Offline {
 		return b, nil
 	}

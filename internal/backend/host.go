@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/embed"
 )
 
 // host is the seat of who runs an agent. It implements api.Host.
@@ -14,10 +16,16 @@ type host struct {
 	agent   *agent
 	as      api.Attachment
 	console api.Console
+
+	stop    context.CancelFunc // ends looking
+	looking sync.WaitGroup     // at the embedder
 }
 
 // Attach implements api.Backend.
 func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) (api.Host, error) {
+	if _, err := embed.Parse(as.Memory.Embedder); err != nil {
+		return nil, fmt.Errorf("agent %s: %w", as.Agent, err)
+	}
 	a, err := b.use(as.Agent, &as)
 	if err != nil {
 		return nil, err
@@ -36,16 +44,20 @@ func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) 
 		return nil, errors.Join(err, a.done())
 	}
 	a.host = h
+	a.opened.Memory = as.Memory
+	life, stop := context.WithCancel(b.life)
+	h.stop = stop
 	close(a.attached)
 	a.states = map[string]api.ModuleState{}
 	a.mu.Unlock()
-	err = writeAttachment(a.dir, as)
+	err = errors.Join(writeAttachment(a.dir, as), a.adopt())
 	for _, module := range as.Modules {
 		a.boxes.Box(module)
 	}
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
+	h.looking.Go(func() { h.lookAtEmbedder(life) })
 	return h, nil
 }
 
@@ -138,11 +150,13 @@ func (h *host) Close() error {
 		a.mu.Unlock()
 		return nil
 	}
+	h.stop()
 	a.host = nil
 	a.attached = make(chan struct{})
 	states := a.states
 	a.states = map[string]api.ModuleState{}
 	a.mu.Unlock()
+	h.looking.Wait()
 	var errs []error
 	for module := range states {
 		errs = append(errs, a.backend.broker.publish("", api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))

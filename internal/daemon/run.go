@@ -19,9 +19,11 @@ type Service struct {
 	Folders folders.Folders
 	Config  Config
 	Secrets Secrets
-	Version string
-	Log     *slog.Logger
-	Ready   func(api.Status) error // called when it answers; an error ends it
+	// Embedder is that of memories whose agent asks for none; see backend.Options.
+	Embedder string
+	Version  string
+	Log      *slog.Logger
+	Ready    func(api.Status) error // called when it answers; an error ends it
 }
 
 // Run is the daemon's life: it ends with ctx or when somebody asks it to by Shutdown.
@@ -41,7 +43,7 @@ func (s Service) Run(ctx context.Context) error {
 	b, err := backend.Open(backend.Options{
 		Folders: s.Folders, Log: s.Log, Version: s.Version, Daemon: true,
 		Host: s.Config.Host, MQTTPort: s.Config.MQTTPort, APIPort: s.Config.APIPort, StrictPorts: true,
-		Password: s.Secrets.Password, Token: s.Secrets.Token, Stop: cancel,
+		Password: s.Secrets.Password, Token: s.Secrets.Token, Embedder: s.Embedder, Stop: cancel,
 	})
 	if err != nil {
 		return errors.Join(withAdvice(err), unlock())

@@ -17,6 +17,7 @@ import (
 	"github.com/concurrent-modular-agent/coma"
 	"github.com/concurrent-modular-agent/coma/internal/attach"
 	"github.com/concurrent-modular-agent/coma/internal/console"
+	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/project"
 	"github.com/concurrent-modular-agent/coma/internal/supervisor"
 )
@@ -38,7 +39,7 @@ type Options struct {
 	Funcs      map[string]coma.RunFunc // see supervisor.Options
 }
 
-// Check returns what is wrong with the options, in words for whoever has typed them.
+// Check returns what is wrong with the options, and with COMA_EMBEDDER beside them, in words for whoever has typed them.
 func (o Options) Check() error {
 	if o.RestartDelay < 0 || o.Debounce < 0 {
 		return errors.New("--restart-delay and --debounce must be above 0")
@@ -57,6 +58,9 @@ func (o Options) Check() error {
 	if !slices.Contains([]string{"", "auto", "yaegi", "go"}, o.Engine) {
 		return fmt.Errorf("--engine %s: want auto, yaegi or go", o.Engine)
 	}
+	if _, err := embed.Parse(os.Getenv(embed.Variable)); err != nil {
+		return fmt.Errorf("%s: %w", embed.Variable, err)
+	}
 	return nil
 }
 
@@ -68,7 +72,7 @@ func Run(ctx context.Context, projects []*project.Project, opt Options) (failed 
 		Names: Names(projects), Wide: len(projects) > 1,
 	})
 	services, err := attach.Open(ctx, attach.Options{
-		Address: opt.Backend, MQTTPort: opt.MQTTPort, APIPort: opt.APIPort, Version: opt.Version, Log: slog.New(out.LogHandler()),
+		Address: opt.Backend, MQTTPort: opt.MQTTPort, APIPort: opt.APIPort, Embedder: os.Getenv(embed.Variable), Version: opt.Version, Log: slog.New(out.LogHandler()),
 	})
 	if err != nil {
 		return 0, err
@@ -87,7 +91,7 @@ func Run(ctx context.Context, projects []*project.Project, opt Options) (failed 
 		agents.Go(func() {
 			results[i].result, results[i].err = supervisor.Run(ctx, p, supervisor.Options{
 				Backend: services, Events: out.Event, Input: out.Input, Watch: opt.Watch, Debounce: opt.Debounce, Once: opt.Once,
-				RestartDelay: opt.RestartDelay, Isolation: opt.Isolation, Engine: opt.Engine, Executable: opt.Executable, Compiled: opt.Compiled, Funcs: opt.Funcs,
+				RestartDelay: opt.RestartDelay, Isolation: opt.Isolation, Engine: opt.Engine, Embedder: os.Getenv(embed.Variable), Executable: opt.Executable, Compiled: opt.Compiled, Funcs: opt.Funcs,
 			})
 		})
 	}

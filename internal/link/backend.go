@@ -17,8 +17,8 @@ type Client struct {
 	address, token string
 	wire           *wire
 
-	mu    sync.Mutex
-	heard func(api.Heard) // of the one Listen on a listener's own connection
+	mu       sync.Mutex
+	notified func(method string, raw json.RawMessage) // on a connection that is for one call alone; else nil
 }
 
 // Dial connects to the host at address. The connection is for single questions: when it is lost, calls fail.
@@ -48,27 +48,37 @@ func (c *Client) Request(_ context.Context, method string, _ json.RawMessage) (a
 // Notify implements jsonrpc.Handler.
 func (c *Client) Notify(method string, raw json.RawMessage) {
 	c.mu.Lock()
-	heard := c.heard
+	notified := c.notified
 	c.mu.Unlock()
-	if method != methodConsoleListen || heard == nil {
-		return
-	}
-	if h, err := params[api.Heard](raw); err == nil {
-		heard(h)
+	if notified != nil {
+		notified(method, raw)
 	}
 }
 
-// Listen implements api.Backend.
-func (c *Client) Listen(ctx context.Context, topics string, heard func(api.Heard)) error {
+// apart makes a call on a connection of its own; told takes what the host says of it, as notifications of that method,
+// before it answers.
+func apart[T any](ctx context.Context, c *Client, method string, p, result any, notification string, told func(T)) error {
 	own, err := Dial(ctx, c.address, c.token)
 	if err != nil {
 		return err
 	}
 	defer own.Close()
 	own.mu.Lock()
-	own.heard = heard
+	own.notified = func(method string, raw json.RawMessage) {
+		if method != notification {
+			return
+		}
+		if said, err := params[T](raw); err == nil {
+			told(said)
+		}
+	}
 	own.mu.Unlock()
-	return own.wire.call(ctx, methodListen, pattern{topics}, nil)
+	return own.wire.call(ctx, method, p, result)
+}
+
+// Listen implements api.Backend.
+func (c *Client) Listen(ctx context.Context, topics string, heard func(api.Heard)) error {
+	return apart(ctx, c, methodListen, pattern{topics}, nil, methodConsoleListen, heard)
 }
 
 // Attach implements api.Backend. The agent stays attached when the host is restarted: it is attached again, with the
@@ -137,9 +147,24 @@ func (c *Client) DropDead(ctx context.Context, agent, module string, ids []strin
 }
 
 // Memories implements api.Backend.
-func (c *Client) Memories(ctx context.Context) (memories []api.MemoryInfo, err error) {
-	err = c.wire.call(ctx, methodMemories, nil, &memories)
+func (c *Client) Memories(ctx context.Context, all bool) (memories []api.MemoryInfo, err error) {
+	err = c.wire.call(ctx, methodMemories, memoriesParams{all}, &memories)
 	return memories, err
+}
+
+// CreateMemory implements api.Backend.
+func (c *Client) CreateMemory(ctx context.Context, agent, embedder string) error {
+	return c.wire.call(ctx, methodCreateMem, embedderParams{agent, embedder}, nil)
+}
+
+// ReembedMemory implements api.Backend.
+func (c *Client) ReembedMemory(ctx context.Context, agent, embedder string, progress func(done, total int)) (info api.MemoryInfo, err error) {
+	err = apart(ctx, c, methodReembed, embedderParams{agent, embedder}, &info, methodProgress, func(p progressParams) {
+		if progress != nil {
+			progress(p.Done, p.Total)
+		}
+	})
+	return info, err
 }
 
 // OpenMemory implements api.Backend.

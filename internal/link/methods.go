@@ -35,6 +35,7 @@ const (
 	methodConsolePrint  = "console.print" // notification, consoleParams
 	methodConsoleInput  = "console.input" // consoleParams → text
 	methodConsoleListen = "heard"         // notification, api.Heard
+	methodProgress      = "progress"      // notification, progressParams
 )
 
 // Methods of a memory; the agent is the module's own unless named.
@@ -64,8 +65,10 @@ const (
 	methodWaiting   = "mailbox.waiting"   // mailboxParams → []wireMessage
 	methodRedeliver = "mailbox.redeliver" // mailboxParams → count
 	methodDropDead  = "mailbox.drop"      // mailboxParams → count
-	methodMemories  = "memories"          // → []api.MemoryInfo
+	methodMemories  = "memories"          // memoriesParams → []api.MemoryInfo
 	methodOpenMem   = "memory.open"       // memoryParams
+	methodCreateMem = "memory.create"     // embedderParams
+	methodReembed   = "memory.reembed"    // embedderParams → api.MemoryInfo; tells "progress" until it answers
 	methodRemoveMem = "memory.remove"     // memoryParams
 	methodBackup    = "memory.backup"     // memoryFile → api.MemoryInfo
 	methodRestore   = "memory.restore"    // memoryFile → api.MemoryInfo
@@ -166,6 +169,20 @@ type memoryParams struct {
 	Retrieval api.Retrieval `json:"retrieval,omitzero"`
 	IDs       []string      `json:"ids,omitempty"`
 	Filter    *api.Filter   `json:"filter,omitempty"`
+}
+
+type memoriesParams struct {
+	All bool `json:"all,omitempty"`
+}
+
+type embedderParams struct {
+	Agent    string `json:"agent"`
+	Embedder string `json:"embedder,omitempty"`
+}
+
+type progressParams struct {
+	Done  int `json:"done"`
+	Total int `json:"total"`
 }
 
 type memoryFile struct {

@@ -126,12 +126,20 @@ var toolMethods = map[string]connMethod{
 		n, err := c.host.DropDead(ctx, p.Agent, p.Module, p.IDs)
 		return count{n}, err
 	}),
-	methodMemories: connCall(func(ctx context.Context, c *serving, _ struct{}) (any, error) {
-		return c.host.Memories(ctx)
+	methodMemories: connCall(func(ctx context.Context, c *serving, p memoriesParams) (any, error) {
+		return c.host.Memories(ctx, p.All)
 	}),
 	methodOpenMem: connCall(func(ctx context.Context, c *serving, p memoryParams) (any, error) {
 		_, err := c.host.OpenMemory(ctx, p.Agent)
 		return nil, err
+	}),
+	methodCreateMem: connCall(func(ctx context.Context, c *serving, p embedderParams) (any, error) {
+		return nil, c.host.CreateMemory(ctx, p.Agent, p.Embedder)
+	}),
+	methodReembed: connCall(func(ctx context.Context, c *serving, p embedderParams) (any, error) {
+		return c.host.ReembedMemory(ctx, p.Agent, p.Embedder, func(done, total int) {
+			c.peer.Notify(ctx, methodProgress, progressParams{done, total}) // whoever has gone ends ctx, and Reembed with it
+		})
 	}),
 	methodRemoveMem: connCall(func(ctx context.Context, c *serving, p memoryParams) (any, error) {
 		return nil, c.host.RemoveMemory(ctx, p.Agent)

@@ -40,6 +40,7 @@ type Options struct {
 	RestartDelay time.Duration
 	Isolation    string // overrides the modules' own, if set
 	Engine       string // overrides that of all Go modules, if set: yaegi, go or auto
+	Embedder     string // of the agent's memory, where the project names none
 
 	Executable []string                // see module.Spec
 	Compiled   bool                    // Executable has all modules compiled in
@@ -79,6 +80,7 @@ func Run(ctx context.Context, p *project.Project, opt Options) (Result, error) {
 	}
 	host, err := opt.Backend.Attach(ctx, api.Attachment{
 		Agent: p.Agent, Project: p.Dir, PID: os.Getpid(), Modules: names, Durable: p.Durable, Limit: p.MailboxLimit,
+		Memory: api.MemorySettings{Embedder: cmp.Or(p.Memory.Embedder, opt.Embedder), TTL: p.Memory.TTL, Limit: p.Memory.Limit},
 	}, console{s})
 	if err != nil {
 		return Result{}, err
@@ -150,8 +152,8 @@ func (s *supervisor) apply(ctx context.Context, c reload.Change) {
 		s.event(Event{Kind: Problem, Err: c.Err})
 		return
 	}
-	if c.Project.Agent != s.project.Agent || c.Project.Durable != s.project.Durable || c.Project.MailboxLimit != s.project.MailboxLimit {
-		s.event(Event{Kind: Problem, Err: errors.New("coma.yaml: the agent's name and its mailboxes' settings take effect when coma run is started again")})
+	if c.Project.Agent != s.project.Agent || c.Project.Durable != s.project.Durable || c.Project.MailboxLimit != s.project.MailboxLimit || c.Project.Memory != s.project.Memory {
+		s.event(Event{Kind: Problem, Err: errors.New("coma.yaml: the agent's name and the settings of its mailboxes and its memory take effect when coma run is started again")})
 	}
 	for _, name := range c.Removed {
 		s.remove(c.Project, name)

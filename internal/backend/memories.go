@@ -1,0 +1,163 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/memory"
+	"github.com/concurrent-modular-agent/coma/internal/nearest"
+)
+
+func (b *Backend) memoryDir() string { return filepath.Join(b.opt.Folders.Data, "memory") }
+
+// Memories implements api.Backend.
+func (b *Backend) Memories(_ context.Context, all bool) ([]api.MemoryInfo, error) {
+	stored, err := memory.List(b.memoryDir())
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]api.MemoryInfo, len(stored))
+	for i, info := range stored {
+		if own := b.openMemory(info.Name); own != nil {
+			if live, err := own.Info(); err == nil {
+				info = live
+			}
+		}
+		infos[i] = memoryInfo(info)
+	}
+	return infos, nil
+}
+
+// openMemory returns the memory of that name if this backend has it open.
+func (b *Backend) openMemory(name string) *memory.Store {
+	b.mu.Lock()
+	a := b.agents[name]
+	b.mu.Unlock()
+	if a == nil {
+		return nil
+	}
+	a.opening.Lock()
+	defer a.opening.Unlock()
+	return a.store
+}
+
+func memoryInfo(info memory.Info) api.MemoryInfo {
+	out := api.MemoryInfo{
+		Name: info.Name, Records: info.Records, Bytes: info.Bytes, Embedder: info.Embedder, Dimension: info.Dimension,
+		Oldest: info.Oldest, Newest: info.Newest, Problem: info.Problem,
+	}
+	if info.InUse {
+		out.Problem = "in use by another process"
+	}
+	return out
+}
+
+// withMemory calls f with an agent's memory; with create, one that does not exist is made.
+func (b *Backend) withMemory(name string, create bool, f func(*memory.Store) error) error {
+	path, err := memory.Path(b.memoryDir(), name)
+	if err != nil {
+		return fmt.Errorf("memory %q: %w", name, err)
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !create {
+		stored, err := memory.List(b.memoryDir())
+		if err != nil {
+			return err
+		}
+		names := make([]string, len(stored))
+		for i, info := range stored {
+			names[i] = info.Name
+		}
+		return fmt.Errorf("memory %q: %w%s", name, api.ErrNotFound, nearest.Hint(name, names))
+	}
+	a, err := b.use(name, &api.Attachment{})
+	if err != nil {
+		return err
+	}
+	store, err := a.memory()
+	if err == nil {
+		err = f(store)
+	}
+	return errors.Join(err, a.done())
+}
+
+// OpenMemory implements api.Backend.
+func (b *Backend) OpenMemory(_ context.Context, name string) (api.Memory, error) {
+	if err := b.withMemory(name, false, func(*memory.Store) error { return nil }); err != nil {
+		return nil, err
+	}
+	// For tools it is open during each call only, so that it is free for whoever runs the agent.
+	return lazyMemory{func(do func(*memory.Store) error) error { return b.withMemory(name, false, do) }}, nil
+}
+
+// CreateMemory implements api.Backend.
+func (b *Backend) CreateMemory(ctx context.Context, name, embedder string) error {
+	return b.withMemory(name, true, func(s *memory.Store) error { return nil })
+}
+
+// ReembedMemory implements api.Backend.
+func (b *Backend) ReembedMemory(ctx context.Context, name, embedder string, progress func(done, total int)) (info api.MemoryInfo, err error) {
+	e, err := b.embedders.Find(embedder)
+	if err != nil {
+		return info, err
+	}
+	if progress == nil {
+		progress = func(int, int) {}
+	}
+	err = b.withMemory(name, false, func(s *memory.Store) error {
+		if err := s.Reembed(ctx, e, progress); err != nil {
+			return err
+		}
+		now, err := s.Info()
+		info = memoryInfo(now)
+		return err
+	})
+	return info, err
+}
+
+// RemoveMemory implements api.Backend. The memory of an agent that runs is refused: its modules would go on with nothing.
+func (b *Backend) RemoveMemory(_ context.Context, name string) error {
+	if err := b.withMemory(name, false, func(*memory.Store) error { return nil }); errors.Is(err, api.ErrNotFound) || errors.Is(err, api.ErrInUse) {
+		return err // a damaged one is removed below
+	}
+	if store := b.openMemory(name); store != nil {
+		return fmt.Errorf("remove memory %q: %w: the agent runs; stop it first, or clear the memory from a module", name, api.ErrInUse)
+	}
+	return memory.Remove(b.memoryDir(), name)
+}
+
+// BackupMemory implements api.Backend.
+func (b *Backend) BackupMemory(ctx context.Context, name, path string) (info api.MemoryInfo, err error) {
+	err = b.withMemory(name, false, func(s *memory.Store) error {
+		header, err := s.BackupFile(ctx, path)
+		info = backupInfo(header)
+		return err
+	})
+	return info, err
+}
+
+// RestoreMemory implements api.Backend.
+func (b *Backend) RestoreMemory(ctx context.Context, name, path string, replace bool) (info api.MemoryInfo, err error) {
+	file, err := memory.Path(b.memoryDir(), name)
+	if err != nil {
+		return info, fmt.Errorf("memory %q: %w", name, err)
+	}
+	_, missing := os.Stat(file)
+	err = b.withMemory(name, true, func(s *memory.Store) error {
+		header, err := s.RestoreFile(ctx, path, memory.RestoreOptions{Replace: replace})
+		info = backupInfo(header)
+		return err
+	})
+	if err != nil && errors.Is(missing, fs.ErrNotExist) && b.openMemory(name) == nil {
+		err = errors.Join(err, memory.Remove(b.memoryDir(), name)) // the empty one that was made for it
+	}
+	return info, err
+}
+
+func backupInfo(h memory.Header) api.MemoryInfo {
+	return api.MemoryInfo{Name: h.Name, Records: h.Records, Embedder: h.Embedder, Dimension: h.Dimension}
+}
