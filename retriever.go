@@ -48,7 +48,7 @@ type AlphaBeta struct {
 type MarginalRelevance struct {
 	HalfLife   time.Duration // the age at which a record counts half; 0: age does not count
 	Importance string        // the metadata key of a positive number (without it: 1); "": importance does not count
-	Lambda     float64       // how much relevance counts against novelty, to 1: relevance alone; 0 stands for 0.7
+	Lambda     float64       // how much relevance counts against novelty, to 1: relevance alone; 0 stands for 0.5
 	Now        time.Time     // when ages are taken; zero: the present
 }
 

@@ -55,6 +55,6 @@ type AlphaBeta struct {
 type MarginalRelevance struct {
 	HalfLife   time.Duration `json:"half_life,omitempty"`  // the age at which a record counts half; 0: age does not count
 	Importance string        `json:"importance,omitempty"` // the metadata key of a positive number; "": importance does not count
-	Lambda     float64       `json:"lambda,omitempty"`     // 0 to 1: 1 does not look at what was chosen already; 0 stands for 0.7
+	Lambda     float64       `json:"lambda,omitempty"`     // 0 to 1: 1 does not look at what was chosen already; 0 stands for 0.5
 	Now        time.Time     `json:"now,omitzero"`         // when ages are taken; zero: the host's present
 }

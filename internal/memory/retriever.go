@@ -48,7 +48,7 @@ func (s *Store) retrieve(ctx context.Context, r api.Retrieval) ([]api.Match, err
 	case r.TimeWeighted != nil:
 		return s.timeWeighted(ctx, r.Query, *r.TimeWeighted)
 	case r.AlphaBeta != nil:
-		return s.alphaBeta(ctx, r.Query, *r.AlphaBeta)
+		return s.alphaBeta(ctx, r.Query, *r.AlphaBeta, uniformOf(r.AlphaBeta.Seed))
 	default:
 		return s.marginalRelevance(ctx, r.Query, *r.MarginalRelevance)
 	}

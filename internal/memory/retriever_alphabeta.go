@@ -11,8 +11,9 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
-// alphaBeta draws records by how often they were retrieved and by how far they are, and counts those it drew.
-func (s *Store) alphaBeta(ctx context.Context, q api.Query, r api.AlphaBeta) ([]api.Match, error) {
+// alphaBeta draws records by how often they were retrieved and by how far they are, and counts those it drew. uniform is
+// its chance: numbers from 0 to below 1.
+func (s *Store) alphaBeta(ctx context.Context, q api.Query, r api.AlphaBeta, uniform func() float64) ([]api.Match, error) {
 	if err := checkNumbers("alpha, beta and pi", r.Alpha, r.Beta, r.Pi); err != nil {
 		return nil, err
 	}
@@ -29,11 +30,6 @@ func (s *Store) alphaBeta(ctx context.Context, q api.Query, r api.AlphaBeta) ([]
 		ids[i], distances[i] = c.record.ID, c.distance
 	}
 	weights := alphaBetaWeights(r, s.References(ids), distances)
-
-	uniform := rand.Float64
-	if r.Seed != 0 {
-		uniform = rand.New(rand.NewPCG(r.Seed, 0)).Float64
-	}
 	var chosen []candidate
 	var referenced []string
 	for _, i := range draw(weights, q.K, uniform) {
@@ -44,6 +40,14 @@ func (s *Store) alphaBeta(ctx context.Context, q api.Query, r api.AlphaBeta) ([]
 		return nil, fmt.Errorf("count references: %w", err)
 	}
 	return answers(chosen, vector, q.Vectors), nil
+}
+
+// uniformOf returns uniform numbers: always the same ones for a seed, others each time for 0.
+func uniformOf(seed uint64) func() float64 {
+	if seed == 0 {
+		return rand.Float64
+	}
+	return rand.New(rand.NewPCG(seed, 0)).Float64
 }
 
 // alphaBetaWeights returns the probabilities of the first draw; their sum is 1.
@@ -95,9 +99,11 @@ func draw(weights []float64, k int, uniform func() float64) []int {
 	left, sums := slices.Clone(weights), make([]float64, len(weights))
 	drawn := make([]int, 0, k)
 	for len(drawn) < k {
-		sum := 0.0
+		sum, last := 0.0, 0
 		for i, w := range left {
-			sum += w
+			if w > 0 {
+				sum, last = sum+w, i
+			}
 			sums[i] = sum
 		}
 		if sum == 0 {
@@ -105,7 +111,7 @@ func draw(weights []float64, k int, uniform func() float64) []int {
 		}
 		for range k - len(drawn) {
 			x := uniform() * sum
-			i := sort.Search(len(sums)-1, func(i int) bool { return sums[i] > x })
+			i := sort.Search(last, func(i int) bool { return sums[i] > x }) // last, should x be rounded up to sum
 			if left[i] > 0 {
 				left[i] = 0
 				drawn = append(drawn, i)

@@ -10,8 +10,8 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
-// usualLambda leans to what matters, and is enough to pass over what says the same twice.
-const usualLambda = 0.7
+// usualLambda lets nothing that says the same as a record already chosen come before what says something else.
+const usualLambda = 0.5
 
 // marginalRelevance weighs every record by recency × relevance × importance (Park et al. 2023 add the three; a product
 // lets none make up for another that is nothing), and then chooses one after the other that with the greatest
