@@ -3,6 +3,7 @@ package coma_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/concurrent-modular-agent/coma"
@@ -136,6 +137,59 @@ func ExampleAny() {
 		}
 		agent.Log("dry days and wet ones:", n)
 		return nil
+	}
+	_ = coma.RunFunc(run)
+}
+
+// A retriever weighs more than nearness: here what is recent, what was marked as important, and nothing twice.
+func ExampleMemory_Retrieve() {
+	run := func(ctx context.Context, agent *coma.Agent) error {
+		_, err := agent.Memory.Add(ctx, "the soil has been dry for two days", coma.Metadata{"importance": 8})
+		if err != nil {
+			return err
+		}
+		inMind, err := agent.Memory.Retrieve(ctx,
+			coma.MarginalRelevance{HalfLife: 24 * time.Hour, Importance: "importance"},
+			"do I need water?", 5)
+		if err != nil {
+			return err
+		}
+		for _, m := range inMind {
+			agent.Log(m.Text)
+		}
+		return nil
+	}
+	_ = coma.RunFunc(run)
+}
+
+// Inheritance as the Python framework's AlphaBetaRetriever has it, here over the whole memory, with a preference for
+// what is near, and the same in each repetition of an experiment.
+func ExampleAlphaBeta() {
+	run := func(ctx context.Context, agent *coma.Agent) error {
+		random := rand.New(rand.NewPCG(1, 2))
+		for {
+			msg, err := agent.Receive(ctx)
+			if err != nil {
+				return err
+			}
+			drawn, err := agent.Memory.Retrieve(ctx,
+				coma.AlphaBeta{Alpha: 10, Beta: -3, Pi: 0.5, All: true, Seed: random.Uint64()}, msg.Text, 3)
+			if err != nil {
+				return err
+			}
+			for _, m := range drawn {
+				agent.Log(fmt.Sprintf("%s (drawn with probability %.3f)", m.Text, m.Score))
+			}
+		}
+	}
+	_ = coma.RunFunc(run)
+}
+
+// What is perceived is of use for a while only.
+func ExampleTTL() {
+	run := func(ctx context.Context, agent *coma.Agent) error {
+		_, err := agent.Memory.Add(ctx, "it is raining", coma.TTL(time.Hour), coma.Metadata{"kind": "percept"})
+		return err
 	}
 	_ = coma.RunFunc(run)
 }
