@@ -115,6 +115,20 @@ func TestChatWithAModel(t *testing.T) {
 	}
 }
 
+func TestMuse(t *testing.T) {
+	h := newHome(t)
+	h.coma("the tomato plant is dry!\nthe cat sleeps\n", "run", "--once", "--backend", "own", "muse")
+	out := h.coma("the tomato plant is thirsty\n", "run", "--once", "--backend", "own", "muse")
+	_, matters, _ := strings.Cut(out, "what matters for it: ")
+	_, comes, _ := strings.Cut(out, "what comes to mind: ")
+	if !strings.HasPrefix(matters, "the tomato plant is dry!") || !strings.HasPrefix(comes, "the ") {
+		t.Errorf("it thinks of:\n%s", out)
+	}
+	if shown := h.coma("", "memory", "show", "muse"); !strings.Contains(shown, "importance=2") || !strings.Contains(shown, "the cat sleeps") {
+		t.Errorf("the memory:\n%s", shown)
+	}
+}
+
 func TestDeclarative(t *testing.T) {
 	h := newHome(t)
 	program := filepath.Join(h.dir, "declarative")
