@@ -1,6 +1,9 @@
 package vector
 
-import "math"
+import (
+	"math"
+	"math/bits"
+)
 
 // Query is a vector that others are to be near to.
 type Query struct {
@@ -79,7 +82,7 @@ func (q *Query) Sift(s *Slab, rows uint64, limit float64) uint64 {
 		c = float32(q.residue - (1-limit)*length)
 	}
 	var pass uint64
-	for i, p := range products {
+	for i, p := range products[:bits.Len64(rows)] {
 		n := s.length[i]
 		if !(s.scale[i]*float32(p)*a+s.residue[i]*b+n*c+n*n*e+f < 0) {
 			pass |= 1 << i
@@ -88,18 +91,21 @@ func (q *Query) Sift(s *Slab, rows uint64, limit float64) uint64 {
 	return pass & rows
 }
 
-// products multiplies the codes of the query with those of rows; of the others some, as it comes.
+// products multiplies the codes of the query with those of rows; of the others some, as it comes, but none behind the
+// last, which may be on its way.
 func (q *Query) products(dst *[SlabRows]int32, s *Slab, rows uint64) {
 	const group = 4 // rows that the kernels do at once
-	for i := 0; i < SlabRows; {
+	last := bits.Len64(rows)
+	for i := 0; i < last; {
 		if rows>>i&(1<<group-1) == 0 {
 			i += group
 			continue
 		}
 		end := i + group
-		for end < SlabRows && rows>>end&(1<<group-1) != 0 {
+		for end < last && rows>>end&(1<<group-1) != 0 {
 			end += group
 		}
+		end = min(end, last)
 		dots(dst[i:end], s.codes[i*s.stride:end*s.stride], q.codes)
 		i = end
 	}

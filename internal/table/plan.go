@@ -1,0 +1,330 @@
+package table
+
+import (
+	"cmp"
+	"math"
+	"math/bits"
+	"slices"
+	"strings"
+)
+
+// plan is a selection prepared for one snapshot: keys are columns, texts are codes.
+type plan struct {
+	s                 *Snapshot
+	since, until, now int64
+	filter            *Filter
+	root              *step // of filter; nil: none
+}
+
+// step is a node of a filter, prepared.
+type step struct {
+	*node
+	parts   []step
+	where   place
+	column  int
+	wants   []cell               // of oneOf
+	wanted  map[cell]bool        // of oneOf with many
+	sieve   *[wantedWords]uint64 // of wanted: a bit for the hash of each, to answer most without the map
+	low, up float64              // of ordered with a number: from low to up, both included
+	text    string               // of ordered with a string
+	isText  bool
+}
+
+// place says where the values of a key are.
+type place int
+
+const (
+	inColumn place = iota
+	nowhere        // no row has the key
+	inRows         // it has no column
+)
+
+// fewWants is up to how many values a column is compared with one by one.
+const fewWants = 4
+
+const wantedWords = 64
+
+// verdict is the answer for the slots of one block: yes is for certain; maybe are rows to look at themselves.
+type verdict struct{ yes, maybe mask }
+
+func (s *Snapshot) planned(sel Select) *plan {
+	p := &plan{s: s, since: always, until: endOfTimes, now: always, filter: sel.Filter}
+	if !sel.Since.IsZero() {
+		p.since = upper(sel.Since)
+	}
+	if !sel.Until.IsZero() {
+		p.until = upper(sel.Until)
+	}
+	if !sel.Now.IsZero() {
+		p.now = micros(sel.Now)
+	}
+	if sel.Filter != nil {
+		root := s.prepare(&sel.Filter.root)
+		p.root = &root
+	}
+	return p
+}
+
+// holds says whether a row is selected.
+func (p *plan) holds(r *Row) bool {
+	t := micros(r.Time)
+	return p.since <= t && t < p.until && (expiry(r) > p.now) && p.match(r)
+}
+
+// match says whether the filter holds of a row.
+func (p *plan) match(r *Row) bool { return p.filter.Match(r, p.s.keys.time) }
+
+// prepare makes a step of a node. Parts that can be answered by columns come before those that cannot.
+func (s *Snapshot) prepare(n *node) step {
+	st := step{node: n}
+	switch n.kind {
+	case all, some:
+		st.parts = make([]step, len(n.parts))
+		for i := range n.parts {
+			st.parts[i] = s.prepare(&n.parts[i])
+		}
+		slices.SortStableFunc(st.parts, func(a, b step) int { return cmp.Compare(a.cost(), b.cost()) })
+		return st
+	case contains, matches:
+		return st
+	}
+	k, ok := s.keys.numbers[n.key]
+	switch {
+	case ok:
+		st.column = k
+	case s.keys.more:
+		st.where = inRows
+	default:
+		st.where = nowhere
+	}
+	if n.kind == oneOf {
+		for v := range n.values {
+			if c, ok := s.dict.search(v); ok {
+				st.wants = append(st.wants, c)
+			}
+		}
+		if len(st.wants) > fewWants {
+			st.wanted, st.sieve = make(map[cell]bool, len(st.wants)), new([wantedWords]uint64)
+			for _, c := range st.wants {
+				st.wanted[c] = true
+				h := c.hash()
+				st.sieve[h>>58] |= 1 << (h >> 52 & 63)
+			}
+		}
+		return st
+	}
+	if st.text, st.isText = n.value.(string); !st.isText {
+		st.low, st.up = interval(n.op, n.value)
+	}
+	return st
+}
+
+// cost orders parts: columns, rows, patterns.
+func (st *step) cost() int {
+	switch {
+	case st.kind == all || st.kind == some:
+		most := 0
+		for i := range st.parts {
+			most = max(most, st.parts[i].cost())
+		}
+		return most
+	case st.kind == matches:
+		return 3
+	case st.kind == contains:
+		return 2
+	case st.where == inRows:
+		return 1
+	}
+	return 0
+}
+
+// interval is the float64 that op lets through, compared with a number in plain form.
+func interval(op string, v any) (low, up float64) {
+	var f float64
+	if i, isInt := v.(int64); isInt {
+		f = float64(i)
+	} else {
+		f = v.(float64)
+	}
+	c, _ := order(plain(f), v) // f is the nearest to v, not always v
+	low, up = math.Inf(-1), math.Inf(1)
+	switch op {
+	case "gt", "gte":
+		if low = f; !holds(op, c) {
+			low = math.Nextafter(f, math.Inf(1))
+		}
+	default:
+		if up = f; !holds(op, c) {
+			up = math.Nextafter(f, math.Inf(-1))
+		}
+	}
+	return low, up
+}
+
+// verdict says which rows of block n are selected.
+func (p *plan) verdict(n int) verdict {
+	b := p.s.blocks[n]
+	v := verdict{yes: b.live}
+	if b.earliest < p.since || b.latest >= p.until {
+		for i := range b.used {
+			if t := b.times[i]; t < p.since || t >= p.until {
+				v.yes.unset(i)
+			}
+		}
+	}
+	if b.soonest <= p.now {
+		for i := range b.used {
+			if b.expires[i] <= p.now {
+				v.yes.unset(i)
+			}
+		}
+	}
+	if p.root != nil && !v.yes.empty() {
+		among := v.yes
+		v = p.root.decide(p.s, b, &among)
+	}
+	return v
+}
+
+// decide answers a step for some rows of a block; both masks are parts of among.
+func (st *step) decide(s *Snapshot, b *block, among *mask) verdict {
+	switch st.kind {
+	case all:
+		v := verdict{yes: *among}
+		for i := range st.parts {
+			left := v.yes // those that nothing has refused yet
+			left.add(&v.maybe)
+			if left.empty() {
+				break
+			}
+			w := st.parts[i].decide(s, b, &left)
+			v.yes.and(&w.yes)
+			w.yes.add(&w.maybe)
+			v.maybe = w.yes
+			v.maybe.drop(&v.yes)
+		}
+		return v
+	case some:
+		var v verdict
+		left := *among
+		for i := range st.parts {
+			if left.empty() {
+				break
+			}
+			w := st.parts[i].decide(s, b, &left)
+			v.yes.add(&w.yes)
+			v.maybe.add(&w.maybe)
+			left.drop(&w.yes)
+		}
+		v.maybe.drop(&v.yes)
+		return v
+	case contains, matches:
+		return verdict{maybe: *among}
+	}
+	if st.where == inRows {
+		return verdict{maybe: *among}
+	}
+	var v verdict
+	if st.where == inColumn && st.column < len(b.columns) {
+		if c := b.columns[st.column]; c.cells != nil {
+			if st.kind == oneOf {
+				st.equal(c, among, &v.yes)
+			} else {
+				st.compare(s, c, among, &v.yes)
+			}
+		}
+	}
+	if st.not {
+		no := v.yes
+		v.yes = *among
+		v.yes.drop(&no)
+	}
+	return v
+}
+
+// equal sets the bits of those among whose cell is one of the wanted.
+func (st *step) equal(c column, among, yes *mask) {
+	if st.wanted == nil {
+		for _, w := range st.wants {
+			if c.summary == nil || c.summary.may(w) {
+				equalTo(c.cells, w, among, yes)
+			}
+		}
+		return
+	}
+	if c.summary != nil && len(st.wants) < blockSlots/8 && !slices.ContainsFunc(st.wants, c.summary.may) {
+		return
+	}
+	among.each(func(i int) {
+		v := c.cells.at(i)
+		if h := v.hash(); st.sieve[h>>58]>>(h>>52&63)&1 != 0 && st.wanted[v] {
+			yes.set(i)
+		}
+	})
+}
+
+// equalTo sets the bits of those among whose cell is w.
+func equalTo(c *cells, w cell, among, yes *mask) {
+	for n, word := range among {
+		if word == 0 {
+			continue
+		}
+		var equal uint64
+		known := bits.Len64(word) // slots behind may be on their way
+		values, kinds := c.bits[64*n:][:known], c.kinds[64*n:][:known]
+		for i, b := range values {
+			// Without a jump: this is the innermost loop of filters.
+			differs := (b ^ w.bits) | uint64(kinds[i]^w.kind)
+			equal |= (^((differs | -differs) >> 63) & 1) << i
+		}
+		yes[n] |= equal & word
+	}
+}
+
+// compare sets the bits of those among whose cell is on the right side of the value.
+func (st *step) compare(s *Snapshot, c column, among, yes *mask) {
+	sum := c.summary
+	if st.isText {
+		if sum != nil && (sum.kinds>>text&1 == 0 || !st.reach(sum)) {
+			return
+		}
+		among.each(func(i int) {
+			if c.cells.kinds[i] == text && holds(st.op, strings.Compare(s.dict.texts[c.cells.bits[i]], st.text)) {
+				yes.set(i)
+			}
+		})
+		return
+	}
+	if sum != nil && sum.kinds>>whole&1 == 0 && (sum.kinds>>number&1 == 0 || sum.highest < st.low || sum.lowest > st.up) {
+		return
+	}
+	for n, word := range among {
+		if word == 0 {
+			continue
+		}
+		var inside uint64
+		known := bits.Len64(word)
+		values, kinds := c.cells.bits[64*n:][:known], c.cells.kinds[64*n:][:known]
+		for i, b := range values {
+			switch kinds[i] {
+			case number:
+				if f := math.Float64frombits(b); st.low <= f && f <= st.up {
+					inside |= 1 << i
+				}
+			case whole:
+				if c, _ := order(int64(b), st.value); holds(st.op, c) {
+					inside |= 1 << i
+				}
+			}
+		}
+		yes[n] |= inside & word
+	}
+}
+
+// reach says whether a text of the block may be on the right side of the value.
+func (st *step) reach(sum *summary) bool {
+	if st.op == "gt" || st.op == "gte" {
+		return holds(st.op, strings.Compare(sum.highText, st.text))
+	}
+	return holds(st.op, strings.Compare(sum.lowText, st.text))
+}
