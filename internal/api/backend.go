@@ -34,8 +34,8 @@ type Backend interface {
 	// Memories tells of all agents' memories, sorted by name; with all, of the other collections that Chroma clients have
 	// made after them.
 	Memories(ctx context.Context, all bool) ([]MemoryInfo, error)
-	// OpenMemory returns an agent's memory; ErrNotFound where there is none.
-	OpenMemory(ctx context.Context, agent string) (Memory, error)
+	// OpenMemory returns an agent's memory, which is held open until it is closed; ErrNotFound where there is none.
+	OpenMemory(ctx context.Context, agent string) (OpenedMemory, error)
 	// CreateMemory makes an empty memory for an agent that has none, and leaves one that is there as it is. embedder is
 	// whose vectors it is about to be given; "": those that it makes itself. In a memory with records it must be theirs.
 	CreateMemory(ctx context.Context, agent, embedder string) error
@@ -50,6 +50,13 @@ type Backend interface {
 
 	// Shutdown asks a backend that runs as a daemon to stop.
 	Shutdown(ctx context.Context) error
+}
+
+// OpenedMemory is a memory that somebody outside the agent has opened. Processes other than the host cannot open it
+// meanwhile.
+type OpenedMemory interface {
+	Memory
+	Close() error
 }
 
 // Host is the seat of whoever runs an agent.

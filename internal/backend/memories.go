@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/memory"
@@ -57,42 +58,59 @@ func memoryInfo(info memory.Info) api.MemoryInfo {
 	return out
 }
 
-// withMemory calls f with an agent's memory; with create, one that does not exist is made.
-func (b *Backend) withMemory(name string, create bool, f func(*memory.Store) error) error {
+// useMemory opens an agent's memory; with create, one that does not exist is made. The caller ends the use of the agent.
+func (b *Backend) useMemory(name string, create bool) (*agent, *memory.Store, error) {
 	path, err := memory.Path(b.memoryDir(), name)
 	if err != nil {
-		return fmt.Errorf("memory %q: %w", name, err)
+		return nil, nil, fmt.Errorf("memory %q: %w", name, err)
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !create {
 		stored, err := memory.List(b.memoryDir())
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		names := make([]string, len(stored))
 		for i, info := range stored {
 			names[i] = info.Name
 		}
-		return fmt.Errorf("memory %q: %w%s", name, api.ErrNotFound, nearest.Hint(name, names))
+		return nil, nil, fmt.Errorf("memory %q: %w%s", name, api.ErrNotFound, nearest.Hint(name, names))
 	}
 	a, err := b.use(name, &api.Attachment{})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	store, err := a.memory()
-	if err == nil {
-		err = f(store)
+	if err != nil {
+		return nil, nil, errors.Join(err, a.done())
 	}
-	return errors.Join(err, a.done())
+	return a, store, nil
+}
+
+// withMemory calls f with an agent's memory.
+func (b *Backend) withMemory(name string, create bool, f func(*memory.Store) error) error {
+	a, store, err := b.useMemory(name, create)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(store), a.done())
 }
 
 // OpenMemory implements api.Backend.
-func (b *Backend) OpenMemory(_ context.Context, name string) (api.Memory, error) {
-	if err := b.withMemory(name, false, func(*memory.Store) error { return nil }); err != nil {
+func (b *Backend) OpenMemory(_ context.Context, name string) (api.OpenedMemory, error) {
+	a, store, err := b.useMemory(name, false)
+	if err != nil {
 		return nil, err
 	}
-	// For tools it is open during each call only, so that it is free for whoever runs the agent.
-	return lazyMemory{func(do func(*memory.Store) error) error { return b.withMemory(name, false, do) }}, nil
+	return &heldMemory{Memory: store, close: sync.OnceValue(a.done)}, nil
 }
+
+// heldMemory is an open memory, and the use of its agent that keeps it open.
+type heldMemory struct {
+	api.Memory
+	close func() error
+}
+
+func (m *heldMemory) Close() error { return m.close() }
 
 // CreateMemory implements api.Backend.
 func (b *Backend) CreateMemory(ctx context.Context, name, embedder string) error {
@@ -101,22 +119,26 @@ func (b *Backend) CreateMemory(ctx context.Context, name, embedder string) error
 
 // ReembedMemory implements api.Backend.
 func (b *Backend) ReembedMemory(ctx context.Context, name, embedder string, progress func(done, total int)) (info api.MemoryInfo, err error) {
-	e, err := b.embedders.Find(embedder)
-	if err != nil {
-		return info, err
-	}
 	if progress == nil {
 		progress = func(int, int) {}
 	}
-	err = b.withMemory(name, false, func(s *memory.Store) error {
-		if err := s.Reembed(ctx, e, progress); err != nil {
-			return err
-		}
-		now, err := s.Info()
+	a, store, err := b.useMemory(name, false)
+	if err != nil {
+		return info, err
+	}
+	if embedder == "" {
+		embedder, _ = a.wanted()
+	}
+	e, err := b.embedders.Find(embedder)
+	if err == nil {
+		err = store.Reembed(ctx, e, progress)
+	}
+	if err == nil {
+		var now memory.Info
+		now, err = store.Info()
 		info = memoryInfo(now)
-		return err
-	})
-	return info, err
+	}
+	return info, errors.Join(err, a.done())
 }
 
 // RemoveMemory implements api.Backend. The memory of an agent that runs is refused: its modules would go on with nothing.

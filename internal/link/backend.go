@@ -168,11 +168,20 @@ func (c *Client) ReembedMemory(ctx context.Context, agent, embedder string, prog
 }
 
 // OpenMemory implements api.Backend.
-func (c *Client) OpenMemory(ctx context.Context, agent string) (api.Memory, error) {
+func (c *Client) OpenMemory(ctx context.Context, agent string) (api.OpenedMemory, error) {
 	if err := c.wire.call(ctx, methodOpenMem, memoryParams{Agent: agent}, nil); err != nil {
 		return nil, err
 	}
-	return remoteMemory{c.wire, agent}, nil
+	return openedMemory{remoteMemory{c.wire, agent}}, nil
+}
+
+// openedMemory is a memory that the host holds open for this connection.
+type openedMemory struct{ remoteMemory }
+
+func (m openedMemory) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return m.wire.call(ctx, methodCloseMem, memoryParams{Agent: m.agent}, nil)
 }
 
 // RemoveMemory implements api.Backend.

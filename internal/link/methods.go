@@ -66,7 +66,8 @@ const (
 	methodRedeliver = "mailbox.redeliver" // mailboxParams → count
 	methodDropDead  = "mailbox.drop"      // mailboxParams → count
 	methodMemories  = "memories"          // memoriesParams → []api.MemoryInfo
-	methodOpenMem   = "memory.open"       // memoryParams
+	methodOpenMem   = "memory.open"       // memoryParams; held until the connection ends, or
+	methodCloseMem  = "memory.close"      // memoryParams
 	methodCreateMem = "memory.create"     // embedderParams
 	methodReembed   = "memory.reembed"    // embedderParams → api.MemoryInfo; tells "progress" until it answers
 	methodRemoveMem = "memory.remove"     // memoryParams

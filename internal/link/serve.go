@@ -99,18 +99,24 @@ type serving struct {
 	host   Local
 	peer   *jsonrpc.Peer
 
-	mu    sync.Mutex
-	seat  *seated  // after open
-	agent api.Host // after agent.attach
-	name  string   // the attached agent's
+	mu       sync.Mutex
+	seat     *seated  // after open
+	agent    api.Host // after agent.attach
+	name     string   // the attached agent's
+	memories map[string]api.OpenedMemory
+	released bool
 }
 
 // release gives back what a lost connection held.
 func (c *serving) release() {
 	c.mu.Lock()
-	seat, agent := c.seat, c.agent
-	c.seat, c.agent = nil, nil
+	seat, agent, memories := c.seat, c.agent, c.memories
+	c.seat, c.agent, c.memories = nil, nil, nil
+	c.released = true
 	c.mu.Unlock()
+	for _, opened := range memories {
+		opened.Close() // what it wrote is on disk already
+	}
 	if seat != nil {
 		seat.halt()
 		c.host.Unseat(seat.Seat)
@@ -209,18 +215,22 @@ func (c *serving) memory(ctx context.Context, handle memoryMethod, raw json.RawM
 		return nil, err
 	}
 	c.mu.Lock()
-	seat := c.seat
+	seat, opened := c.seat, c.memories[p.Agent]
 	c.mu.Unlock()
 	var memory api.Memory
 	switch {
+	case opened != nil:
+		memory = opened
 	case p.Agent == "" && seat != nil:
 		memory = seat.Memory()
 	case p.Agent == "":
 		return nil, fmt.Errorf("%w: name the agent whose memory is meant", api.ErrInvalid)
 	default:
-		if memory, err = c.host.OpenMemory(ctx, p.Agent); err != nil {
+		if opened, err = c.host.OpenMemory(ctx, p.Agent); err != nil {
 			return nil, err
 		}
+		defer opened.Close()
+		memory = opened
 	}
 	return handle(ctx, memory, p)
 }

@@ -130,8 +130,10 @@ var toolMethods = map[string]connMethod{
 		return c.host.Memories(ctx, p.All)
 	}),
 	methodOpenMem: connCall(func(ctx context.Context, c *serving, p memoryParams) (any, error) {
-		_, err := c.host.OpenMemory(ctx, p.Agent)
-		return nil, err
+		return nil, c.openMemory(ctx, p.Agent)
+	}),
+	methodCloseMem: connCall(func(_ context.Context, c *serving, p memoryParams) (any, error) {
+		return nil, c.closeMemory(p.Agent)
 	}),
 	methodCreateMem: connCall(func(ctx context.Context, c *serving, p embedderParams) (any, error) {
 		return nil, c.host.CreateMemory(ctx, p.Agent, p.Embedder)
@@ -153,6 +155,35 @@ var toolMethods = map[string]connMethod{
 	methodShutdown: connCall(func(ctx context.Context, c *serving, _ struct{}) (any, error) {
 		return nil, c.host.Shutdown(ctx)
 	}),
+}
+
+// openMemory holds an agent's memory open for this connection.
+func (c *serving) openMemory(ctx context.Context, agent string) error {
+	opened, err := c.host.OpenMemory(ctx, agent)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.memories[agent] != nil || c.released {
+		return opened.Close()
+	}
+	if c.memories == nil {
+		c.memories = map[string]api.OpenedMemory{}
+	}
+	c.memories[agent] = opened
+	return nil
+}
+
+func (c *serving) closeMemory(agent string) error {
+	c.mu.Lock()
+	opened := c.memories[agent]
+	delete(c.memories, agent)
+	c.mu.Unlock()
+	if opened == nil {
+		return nil
+	}
+	return opened.Close()
 }
 
 // remoteConsole is the console of an agent that is run in another process.

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/transfer"
+)
+
+type transferOptions struct {
+	noVectors, asJSON, force bool
+	embedder                 string
+}
+
+func newMemoryExport() *cobra.Command {
+	var opt transferOptions
+	cmd := &cobra.Command{
+		Use:   "export <agent> <file or URL>",
+		Short: "Write an agent's records as JSON Lines, or into a Chroma collection",
+		Long: `Export writes the records of an agent's memory, oldest first, for people and other programs: as JSON Lines, a
+record a line (file.jsonl; file.jsonl.gz is compressed; - is standard output), or into a collection of a Chroma
+server (http://host:8000/collection), which is made if it is not there.
+
+Into a collection, it can be broken off and begun again: records that are there already stay as they are. A
+record's time is its metadata's "timestamp" there. Records without a vector are left out, and so is when a record
+expires. CHROMA_API_KEY has the key of a server that wants one; ?tenant=…&database=… names others than the default.
+
+To have a memory back exactly as it was, use "coma memory backup".`,
+		Example: `  coma memory export garden garden.jsonl
+  coma memory export garden - --no-vectors | grep rose
+  coma memory export garden http://localhost:8001/garden`,
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completeFirstThenFiles(completeMemories),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return memoryExport(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], opt)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&opt.noVectors, "no-vectors", false, "leave the vectors out of a file")
+	flags.BoolVar(&opt.force, "force", false, "replace the file if it exists")
+	jsonFlag(cmd, &opt.asJSON)
+	return cmd
+}
+
+func memoryExport(ctx context.Context, out io.Writer, agent, place string, opt transferOptions) error {
+	embedder, err := embedderOf(ctx, agent)
+	if err != nil {
+		return err
+	}
+	if transfer.IsURL(place) {
+		if opt.noVectors {
+			return usagef("--no-vectors: Chroma has no records without vectors")
+		}
+		sink, err := transfer.ToChroma(ctx, place, embedder)
+		if err != nil {
+			return err
+		}
+		return exportTo(ctx, out, agent, place, sink, opt)
+	}
+	if place == "-" {
+		lines := transfer.NewLines(out, "", embedder)
+		return errors.Join(exportTo(ctx, io.Discard, agent, place, lines, opt), lines.Close())
+	}
+	if name := strings.TrimSuffix(place, ".gz"); !strings.HasSuffix(name, ".jsonl") && !strings.HasSuffix(name, ".ndjson") {
+		return usagef("%s: want a name that ends in .jsonl or .jsonl.gz, or http://host:8000/collection", place)
+	}
+	if _, err := os.Lstat(place); !errors.Is(err, fs.ErrNotExist) && !opt.force {
+		return usagef("%s exists: give another name, or --force to replace it", place)
+	}
+	// Written aside: what has the name is whole.
+	file, err := os.CreateTemp(filepath.Dir(place), "."+filepath.Base(place)+".*")
+	if err != nil {
+		return fmt.Errorf("write export: %w", err)
+	}
+	lines := transfer.NewLines(file, place, embedder)
+	err = exportTo(ctx, out, agent, place, lines, opt)
+	err = errors.Join(err, lines.Close(), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), place)
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(file.Name()))
+	}
+	return err
+}
+
+func exportTo(ctx context.Context, out io.Writer, agent, place string, sink transfer.Sink, opt transferOptions) error {
+	bar := showProgress("export "+agent, "record", opt.asJSON)
+	var result transfer.Result
+	err := withMemory(ctx, agent, func(m api.Memory) (err error) {
+		result, err = transfer.Export(ctx, m, sink, !opt.noVectors, bar.at)
+		return err
+	})
+	bar.end()
+	if err != nil {
+		return err
+	}
+	return told(out, result, fmt.Sprintf("of %s written to %s", agent, place), "have no vector, and were left out", opt.asJSON)
+}
+
+// told says what was carried.
+func told(out io.Writer, r transfer.Result, where, left string, asJSON bool) error {
+	if asJSON {
+		return printJSON(out, r)
+	}
+	line := plural(r.Carried, "record") + " " + where
+	if r.There > 0 {
+		line += fmt.Sprintf("; %d were there already", r.There)
+	}
+	if r.Left > 0 {
+		line += fmt.Sprintf("; %d %s", r.Left, left)
+	}
+	_, err := fmt.Fprintln(out, line)
+	return err
+}
+
+// embedderOf names whose the vectors of an agent's memory are; "": not known.
+func embedderOf(ctx context.Context, agent string) (string, error) {
+	infos, err := allMemories(ctx, false)
+	for _, info := range infos {
+		if info.Name == agent {
+			return info.Embedder, err
+		}
+	}
+	return "", err // no such memory: opening it tells
+}
+
+func newMemoryImport() *cobra.Command {
+	var opt transferOptions
+	cmd := &cobra.Command{
+		Use:   "import <agent> <file or URL>",
+		Short: "Read records from JSON Lines, a Chroma collection or the Python framework's backup",
+		Long: `Import reads records into an agent's memory, which is made if there is none:
+
+  file.jsonl, file.jsonl.gz, -    a record a line: {"text": "…"}, and id, time, metadata, expires, vector where
+                                  there are any, as export writes it (- is standard input)
+  file.json                       a backup of the Python framework ("coma backup")
+  http://host:8000/collection     a collection of a Chroma server
+
+Records whose IDs are there already stay as they are, so it can be broken off and begun again. Vectors must be of the
+memory's own embedder; with --no-vectors they are left behind and made anew.`,
+		Example: `  coma memory import garden notes.jsonl
+  coma memory import garden http://localhost:8001/concurrent_modular_agent-state-garden
+  coma memory import garden old-backup.json --no-vectors`,
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completeFirstThenFiles(completeMemories),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return memoryImport(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], opt)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&opt.noVectors, "no-vectors", false, "leave the vectors behind; the memory makes its own")
+	flags.StringVar(&opt.embedder, "embedder", "", "whose the vectors are, where the file or the collection does not say (minilm, openai:…)")
+	cmd.RegisterFlagCompletionFunc("embedder", completeEmbedders) // fails for flags that are not there
+	jsonFlag(cmd, &opt.asJSON)
+	return cmd
+}
+
+func memoryImport(ctx context.Context, out io.Writer, agent, place string, opt transferOptions) error {
+	var source transfer.Source
+	var err error
+	if transfer.IsURL(place) {
+		source, err = transfer.FromChroma(ctx, place, !opt.noVectors)
+	} else {
+		source, err = transfer.Open(place)
+	}
+	if err != nil {
+		return err
+	}
+	embedder := source.Embedder()
+	switch {
+	case opt.noVectors:
+		embedder = ""
+	case opt.embedder != "" && embedder != "" && embedder != opt.embedder:
+		err := usagef("--embedder %s: %s says that its vectors are of %s", opt.embedder, place, embedder)
+		return errors.Join(err, source.Close())
+	case opt.embedder != "":
+		embedder = opt.embedder
+	}
+	bar := showProgress("import "+agent, "record", opt.asJSON)
+	var result transfer.Result
+	err = onBackends(ctx, true, func(b api.Backend) error {
+		if err := b.CreateMemory(ctx, agent, embedder); err != nil {
+			return fmt.Errorf("%w (with --no-vectors, the memory makes its own vectors of the texts)", err)
+		}
+		m, err := b.OpenMemory(ctx, agent)
+		if err != nil {
+			return err
+		}
+		result, err = transfer.Import(ctx, m, source, opt.noVectors, bar.at)
+		return errors.Join(err, m.Close())
+	})
+	bar.end()
+	if err = errors.Join(err, source.Close()); err != nil {
+		return err
+	}
+	return told(out, result, fmt.Sprintf("of %s read into %s", place, agent), "were left out", opt.asJSON)
+}
