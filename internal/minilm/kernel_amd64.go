@@ -1,0 +1,3 @@
+package minilm
+
+func kernelsHere() kernels { return portable() }
