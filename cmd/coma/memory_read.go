@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -112,7 +113,11 @@ distance: 0 is the same direction, 1 has nothing to do with it.
 func recordLine(r api.Record) string {
 	line := r.Time.Local().Format("2006-01-02 15:04:05") + "  " + console.Printable(r.Text)
 	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
-		line += "  " + console.Printable(fmt.Sprintf("%s=%v", key, r.Metadata[key]))
+		value := fmt.Sprint(r.Metadata[key])
+		if f, ok := r.Metadata[key].(float64); ok {
+			value = strconv.FormatFloat(f, 'f', -1, 64) // times in seconds, among others, are not read as 1.7e+09
+		}
+		line += "  " + console.Printable(key+"="+value)
 	}
 	return line
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -36,15 +37,17 @@ where the backend runs.`,
 			if _, err := embed.Parse(embedder); err != nil {
 				return usageError{fmt.Errorf("--embedder: %w", err)}
 			}
-			bar := showProgress("reembed "+args[0], "record", asJSON)
 			var info api.MemoryInfo
-			err := onBackends(cmd.Context(), true, func(b api.Backend) (err error) {
-				info, err = b.ReembedMemory(cmd.Context(), args[0], embedder, func(done, total int) {
-					bar.at(done, float64(done)/float64(max(total, 1)))
+			err := interruptibly(cmd.Context(), func(ctx context.Context) error {
+				bar := showProgress("reembed "+args[0], "record", asJSON)
+				defer bar.end()
+				return onBackends(ctx, true, func(b api.Backend) (err error) {
+					info, err = b.ReembedMemory(ctx, args[0], embedder, func(done, total int) {
+						bar.at(done, float64(done)/float64(max(total, 1)))
+					})
+					return err
 				})
-				return err
 			})
-			bar.end()
 			if err != nil {
 				return err
 			}

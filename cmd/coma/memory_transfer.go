@@ -7,14 +7,28 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/transfer"
 )
+
+// interruptibly does something long that Ctrl-C breaks off, so that it can clear up; a second Ctrl-C ends it at once.
+func interruptibly(ctx context.Context, do func(context.Context) error) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	err := do(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("broken off: begin it again to go on (%w)", err)
+	}
+	return err
+}
 
 type transferOptions struct {
 	noVectors, asJSON, force bool
@@ -41,7 +55,9 @@ To have a memory back exactly as it was, use "coma memory backup".`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeFirstThenFiles(completeMemories),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return memoryExport(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], opt)
+			return interruptibly(cmd.Context(), func(ctx context.Context) error {
+				return memoryExport(ctx, cmd.OutOrStdout(), args[0], args[1], opt)
+			})
 		},
 	}
 	flags := cmd.Flags()
@@ -154,7 +170,9 @@ memory's own embedder; with --no-vectors they are left behind and made anew.`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeFirstThenFiles(completeMemories),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return memoryImport(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], opt)
+			return interruptibly(cmd.Context(), func(ctx context.Context) error {
+				return memoryImport(ctx, cmd.OutOrStdout(), args[0], args[1], opt)
+			})
 		},
 	}
 	flags := cmd.Flags()
