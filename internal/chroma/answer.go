@@ -85,12 +85,8 @@ func (w *writer) vector(v []float32) {
 	w.buf = append(w.buf, ']')
 }
 
-// metadata writes values of the four kinds that metadata have; nil is null.
+// metadata writes values of the four kinds that metadata have.
 func (w *writer) metadata(m map[string]any) {
-	if m == nil {
-		w.raw("null")
-		return
-	}
 	w.buf = append(w.buf, '{')
 	n := 0
 	for key, value := range m {

@@ -30,13 +30,10 @@ func (s *Server) write(mode memory.Mode) func(http.ResponseWriter, *http.Request
 		if err := s.body(w, r, func(in *reader) error { return b.read(in, mode) }); err != nil {
 			return err
 		}
-		items, err := b.items(mode)
-		if err != nil {
-			return err
-		}
-		err = s.use(r, func(ctx context.Context, _ *collection, store Store) error {
-			if len(items) == 0 {
-				return nil
+		err := s.use(r, func(ctx context.Context, _ *collection, store Store) error {
+			items, err := b.items(mode)
+			if err != nil || len(items) == 0 {
+				return err
 			}
 			return store.WriteItems(ctx, mode, items)
 		})
@@ -245,11 +242,14 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 	if err := s.body(w, r, sel.read); err != nil {
 		return err
 	}
-	if sel.ids != nil && len(sel.ids) == 0 && !sel.filtered {
-		return invalid("Validation error: ids, where: Either ids or where must be specified")
-	}
 	n := 0
 	err := s.use(r, func(ctx context.Context, _ *collection, store Store) (err error) {
+		if sel.wrong != nil {
+			return sel.wrong
+		}
+		if sel.ids != nil && len(sel.ids) == 0 && !sel.filtered {
+			return invalid("Validation error: ids, where: Either ids or where must be specified")
+		}
 		if sel.ids == nil && !sel.filtered || sel.empty() {
 			return nil // a request that names nothing deletes nothing
 		}

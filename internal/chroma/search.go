@@ -2,6 +2,7 @@ package chroma
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,8 +14,9 @@ import (
 type selection struct {
 	ids      []string // nil: any
 	where    condition
-	filtered bool // where is more than "anything"
-	limit    int  // -1: none
+	filtered bool  // where is more than "anything"
+	wrong    error // of where: told after it is known that there is such a collection, as the real server does
+	limit    int   // -1: none
 	offset   int
 	include  []string
 
@@ -32,10 +34,10 @@ func (sel *selection) read(r *reader) error {
 	err := r.once("struct", func(key string) (err error) {
 		switch key {
 		case "where":
-			where, err = whereClause.read(r)
+			where, err = sel.clause(r, whereClause)
 			return err
 		case "where_document":
-			document, err = documentClause.read(r)
+			document, err = sel.clause(r, documentClause)
 			return err
 		case "include":
 			return sel.readInclude(r)
@@ -69,6 +71,21 @@ func (sel *selection) read(r *reader) error {
 	return err
 }
 
+func (sel *selection) clause(r *reader, c clause) (condition, error) {
+	value, err := r.value()
+	if err != nil || value == nil {
+		return anything, err
+	}
+	cond, err := c.compile(value)
+	if errors.Is(err, errClause) {
+		err = invalid("%s", c.text)
+	}
+	if sel.wrong == nil {
+		sel.wrong = err
+	}
+	return cond, nil
+}
+
 func (sel *selection) readInclude(r *reader) error {
 	sel.include = []string{}
 	return r.array("an array", func() error {
@@ -100,6 +117,9 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	}
 	var items []memory.Item
 	err := s.use(r, func(ctx context.Context, _ *collection, store Store) (err error) {
+		if sel.wrong != nil {
+			return sel.wrong
+		}
 		if !sel.empty() {
 			items, err = store.Items(ctx, sel.items())
 		}
@@ -133,6 +153,9 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) error {
 	}
 	matches := make([][]memory.ItemMatch, len(sel.vectors))
 	err := s.use(r, func(ctx context.Context, c *collection, store Store) error {
+		if sel.wrong != nil {
+			return sel.wrong
+		}
 		n, err := store.Count(ctx, nil)
 		if err != nil || n == 0 || sel.empty() || sel.k == 0 || len(sel.vectors) == 0 {
 			return err
@@ -199,7 +222,14 @@ func (w *writer) column(part string, n int, item func(i int) *memory.Item) {
 		case "embeddings":
 			w.vector(it.Vector)
 		case "metadatas":
-			w.metadata(it.Metadata)
+			switch {
+			case len(it.Metadata) > 0:
+				w.metadata(it.Metadata)
+			case it.URI != nil: // which the real Chroma keeps among the metadata
+				w.raw("{}")
+			default:
+				w.raw("null")
+			}
 		}
 	})
 }

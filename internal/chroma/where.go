@@ -55,22 +55,6 @@ var (
 
 var errClause = errors.New("wrong clause")
 
-// read reads a clause; null is none.
-func (c clause) read(r *reader) (condition, error) {
-	value, err := r.value()
-	if err != nil {
-		return condition{}, err
-	}
-	if value == nil {
-		return anything, nil
-	}
-	cond, err := c.compile(value)
-	if errors.Is(err, errClause) {
-		err = invalid("%s", c.text)
-	}
-	return cond, err
-}
-
 // compile makes a condition of {"$and": […]}, {"$or": […]}, or what the clause's own part knows. Several keys mean that
 // each must hold; the real Chroma refuses them.
 func (c clause) compile(value any) (condition, error) {
