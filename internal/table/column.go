@@ -66,6 +66,11 @@ type cells struct {
 
 func (c *cells) at(i int) cell { return cell{c.kinds[i], c.bits[i]} }
 
+// part returns cells 64·n to 64·n+63.
+func (c *cells) part(n int) (*[64]uint64, *[64]cellKind) {
+	return (*[64]uint64)(c.bits[64*n:]), (*[64]cellKind)(c.kinds[64*n:])
+}
+
 func (c *cells) set(i int, v cell) { c.kinds[i], c.bits[i] = v.kind, v.bits }
 
 // summary says what the cells of a full block may be, so that most blocks need not be looked at. It may say too much

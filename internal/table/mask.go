@@ -47,7 +47,6 @@ func (m *mask) drop(o *mask) {
 	}
 }
 
-
 // each calls f with every bit that is set.
 func (m *mask) each(f func(i int)) {
 	for n, w := range m {

@@ -266,18 +266,10 @@ func (st *step) equal(c column, among, yes *mask) {
 // equalTo sets the bits of those among whose cell is w.
 func equalTo(c *cells, w cell, among, yes *mask) {
 	for n, word := range among {
-		if word == 0 {
-			continue
+		if word != 0 {
+			values, kinds := c.part(n)
+			yes[n] |= equal(values, kinds, w, bits.Len64(word)) & word
 		}
-		var equal uint64
-		known := bits.Len64(word) // slots behind may be on their way
-		values, kinds := c.bits[64*n:][:known], c.kinds[64*n:][:known]
-		for i, b := range values {
-			// Without a jump: this is the innermost loop of filters.
-			differs := (b ^ w.bits) | uint64(kinds[i]^w.kind)
-			equal |= (^((differs | -differs) >> 63) & 1) << i
-		}
-		yes[n] |= equal & word
 	}
 }
 
@@ -299,26 +291,21 @@ func (st *step) compare(s *Snapshot, c column, among, yes *mask) {
 		return
 	}
 	for n, word := range among {
-		if word == 0 {
-			continue
+		if word != 0 {
+			values, kinds := c.cells.part(n)
+			yes[n] |= inside(values, kinds, st.low, st.up, bits.Len64(word)) & word
 		}
-		var inside uint64
-		known := bits.Len64(word)
-		values, kinds := c.cells.bits[64*n:][:known], c.cells.kinds[64*n:][:known]
-		for i, b := range values {
-			switch kinds[i] {
-			case number:
-				if f := math.Float64frombits(b); st.low <= f && f <= st.up {
-					inside |= 1 << i
-				}
-			case whole:
-				if c, _ := order(int64(b), st.value); holds(st.op, c) {
-					inside |= 1 << i
-				}
+	}
+	if sum != nil && sum.kinds>>whole&1 == 0 {
+		return
+	}
+	among.each(func(i int) {
+		if c.cells.kinds[i] == whole {
+			if c, _ := order(int64(c.cells.bits[i]), st.value); holds(st.op, c) {
+				yes.set(i)
 			}
 		}
-		yes[n] |= inside & word
-	}
+	})
 }
 
 // reach says whether a text of the block may be on the right side of the value.
