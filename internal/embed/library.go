@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/memory"
+	"github.com/concurrent-modular-agent/coma/internal/minilm"
 )
 
 // Library makes embedders, one for each name, so that all memories of a process share their caches and their models. It
@@ -47,14 +48,7 @@ func (l *Library) make(spec Spec) memory.Embedder {
 	case None:
 		return none{}
 	case MiniLM:
-		return newCached(newMiniLM(), cacheBytes)
+		return newCached(minilm.New(), cacheBytes)
 	}
 	return newCached(newRemote(spec, l.getenv), cacheBytes)
 }
-
-// stand in until internal/minilm is there.
-type standIn struct{ memory.Embedder }
-
-func (standIn) Name() string { return MiniLM }
-
-func newMiniLM() memory.Embedder { return standIn{memory.Hashing(384)} }
