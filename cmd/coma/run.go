@@ -26,6 +26,9 @@ A project is a folder of module folders (a single name.go beside them is a modul
 optional. Several projects are several agents. The daemon of "coma backend start" is used if it runs;
 otherwise the backend is part of this command and ends with it.
 
+The memory's embedder is the one that coma.yaml names, else that of COMA_EMBEDDER, else the memory's own; a new memory
+has minilm, which is inside coma.
+
 The first Ctrl-C stops the modules and ends; a second one ends at once.`,
 		Example: `  coma run garden
   coma run garden kitchen        two agents that can talk to each other
