@@ -287,6 +287,11 @@ func (k *catalogue) change(ctx context.Context, id string, want change) error {
 	defer k.changing.Unlock()
 	return k.use(id, func(c *collection, s Store) error {
 		changed := *c
+		if want.name != nil {
+			if err := checkName("new_name", *want.name); err != nil {
+				return err
+			}
+		}
 		if want.name != nil && *want.name != c.Name {
 			if c.key.Agent != "" || strings.HasPrefix(*want.name, AgentPrefix) {
 				return invalid("Collection [%s] cannot be renamed to [%s]: a memory is its agent's by its name", c.Name, *want.name)

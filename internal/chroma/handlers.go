@@ -263,11 +263,6 @@ func (s *Server) updateCollection(w http.ResponseWriter, r *http.Request) error 
 	if err := s.body(w, r, want.read); err != nil {
 		return err
 	}
-	if want.name != nil {
-		if err := checkName("new_name", *want.name); err != nil {
-			return err
-		}
-	}
 	if err := s.catalogue.change(r.Context(), id, want); err != nil {
 		return err
 	}

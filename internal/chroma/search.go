@@ -146,15 +146,15 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) error {
 	if !sel.asked {
 		return missing("query_embeddings")
 	}
-	for _, v := range sel.vectors {
-		if len(v) != len(sel.vectors[0]) {
-			return invalid("Inconsistent dimensions in provided embeddings")
-		}
-	}
 	matches := make([][]memory.ItemMatch, len(sel.vectors))
 	err := s.use(r, func(ctx context.Context, c *collection, store Store) error {
 		if sel.wrong != nil {
 			return sel.wrong
+		}
+		for _, v := range sel.vectors {
+			if len(v) != len(sel.vectors[0]) {
+				return invalid("Inconsistent dimensions in provided embeddings")
+			}
 		}
 		n, err := store.Count(ctx, nil)
 		if err != nil || n == 0 || sel.empty() || sel.k == 0 || len(sel.vectors) == 0 {

@@ -105,7 +105,7 @@ func recordWire(t *testing.T, file string) {
 	}
 }
 
-func wireLines(t *testing.T, file string) []string {
+func wireLines(t testing.TB, file string) []string {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

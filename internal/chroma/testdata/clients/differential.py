@@ -24,6 +24,7 @@ FLAGS = {"ok": [True, False]}
 MIXED = {"any": ["x", 2, 2.0, 0.5, True, False, "2"]}
 KEYS = {**TEXT, **NUMBERS, **FLAGS, **MIXED}
 DIMENSION = 6
+MISSED = []  # queries of which the real Chroma did not find the nearest
 
 
 class Generator:
@@ -249,18 +250,53 @@ def compare_query(a, b, distances):
     return None
 
 
+def exact(collection, args):
+    """What the query's distances are, by looking at every record: an HNSW index can miss some."""
+    filters = {k: args[k] for k in ("where", "where_document") if k in args}
+    records = np.asarray(collection.get(include=["embeddings"], **filters)["embeddings"], np.float64)
+    k = args.get("n_results", 10)
+    if len(records) == 0:
+        return [[] for _ in args["query_embeddings"]]
+    space = collection.configuration_json["hnsw"]["space"]
+    return [sorted(distances(records, np.asarray(q), space))[:k] for q in args["query_embeddings"]]
+
+
+def distances(records, q, space):
+    if space == "l2":
+        return ((records - q) ** 2).sum(axis=1)
+    if space == "ip":
+        return 1 - records @ q
+    lengths = np.linalg.norm(records, axis=1) * np.linalg.norm(q)
+    return 1 - np.divide(records @ q, lengths, out=np.zeros(len(records)), where=lengths > 0)
+
+
+def missed(real, own, name, args):
+    """Whether the real Chroma has missed records that coma has found."""
+    want = exact(real.collections[name], args)
+    ask = {**args, "include": ["distances"]}
+    theirs, ours = (side.collections[name].query(**ask)["distances"] for side in (real, own))
+    alike = lambda got: all(len(g) == len(w) and np.allclose(g, w, rtol=1e-4, atol=1e-4) for g, w in zip(got, want))
+    return alike(ours) and not alike(theirs)
+
+
 def difference(real, own, kind, name, args, a, b):
     if a[0] != b[0]:
         return f"{a} / {b}"
     if a[0] == "error":
+        if kind == "rename" and "UNIQUE constraint" in a[1][1] and "already exists" in b[1][1]:
+            return None  # coma says it as it does when a collection is created a second time
         return None if a[1][0] == b[1][0] else f"{a[1]} / {b[1]}"
     if kind in ("get", "peek"):
         return compare_records(a[1], b[1])
     if kind == "query":
-        distances = a[1]["distances"]
-        if distances is None:
-            distances = real.collections[name].query(**{**args, "include": ["distances"]})["distances"]
-        return compare_query(a[1], b[1], distances)
+        by = a[1]["distances"]
+        if by is None:
+            by = real.collections[name].query(**{**args, "include": ["distances"]})["distances"]
+        diff = compare_query(a[1], b[1], by)
+        if diff and missed(real, own, name, args):
+            MISSED.append(name)
+            return None
+        return diff
     if typed(a[1]) != typed(b[1]):
         return f"{a[1]} / {b[1]}"
     return None
@@ -285,7 +321,7 @@ def main():
             print(f"operation {n}: {kind} {name} {args}\n    real / coma: {diff}\n")
             if wrong >= 20:
                 break
-    print(f"seed {seed}: {sum(told.values())} operations, {wrong} differences; {dict(told)}; errors {dict(errors)}")
+    print(f"seed {seed}: {sum(told.values())} operations, {wrong} differences, {len(MISSED)} queries that the real Chroma did not answer exactly; {dict(told)}; errors {dict(errors)}")
     sys.exit(1 if wrong else 0)
 
 
