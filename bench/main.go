@@ -3,7 +3,8 @@
 //	go run ./bench                 everything (some minutes)
 //	go run ./bench start reload    only some; see the list of names in main
 //
-// What a peer needs and this machine does not have (mosquitto, Python with paho-mqtt) is said in its row.
+// What a peer needs and this machine does not have (mosquitto, Python with paho-mqtt) is said in its row;
+// the real Chroma comes with "make peers".
 package main
 
 import (
@@ -80,6 +81,7 @@ func run(ctx context.Context, names []string) error {
 		{"many", (*bench).many},
 		{"interpreter", (*bench).interpreter},
 		{"toolchain", (*bench).toolchain},
+		{"memory", (*bench).memory},
 	}
 	for _, n := range names {
 		if !slices.ContainsFunc(all, func(m struct {
@@ -88,7 +90,7 @@ func run(ctx context.Context, names []string) error {
 		}) bool {
 			return m.name == n
 		}) {
-			return fmt.Errorf("no benchmark %q: there are start, reload, messages, many, interpreter, toolchain", n)
+			return fmt.Errorf("no benchmark %q: there are start, reload, messages, many, interpreter, toolchain, memory", n)
 		}
 	}
 	dir, err := os.MkdirTemp("", "coma-bench-")
