@@ -214,6 +214,7 @@ func (w *writer) add(r *Row) {
 func (w *writer) place(e *edit, i int, r, old *Row) {
 	e.setVector(i, r, old)
 	e.place(i, r, &w.keys, &w.dict)
+	e.setText(r)
 	if r.Vector != nil {
 		w.vectors++
 	}

@@ -23,6 +23,7 @@ type block struct {
 	expires *[blockSlots]int64 // likewise, never where it does not; nil: no row does
 	slabs   [slabs]*vector.Slab
 	columns []column // by the number of the key; shorter where the last have none
+	grams   *grams   // of the texts; nil while the block is not full
 
 	// Bounds of the times and of expires in the block; they may be too wide.
 	earliest, latest, soonest int64
@@ -47,9 +48,10 @@ func expiry(r *Row) int64 {
 // edit is a block on its way to the next snapshot. It remembers which parts are its own already.
 type edit struct {
 	*block
-	rowsOwn, timesOwn, expiresOwn, columnsOwn bool
-	slabsOwn                                  [slabs]bool
-	cellsOwn                                  map[int]bool
+	rowsOwn, timesOwn, expiresOwn, columnsOwn, gramsOwn bool
+
+	slabsOwn [slabs]bool
+	cellsOwn map[int]bool
 }
 
 func edited(b *block) *edit {
@@ -203,6 +205,27 @@ func (e *edit) setVector(i int, r, old *Row) {
 	e.slabs[n].Set(i%vector.SlabRows, r.Vector)
 }
 
+// setText takes in the text of a row that was put into a slot.
+func (e *edit) setText(r *Row) {
+	switch {
+	case e.grams != nil:
+		own(&e.grams, &e.gramsOwn, false)
+		e.grams.add(r.Text)
+	case e.full():
+		e.setTexts(e.rows[:])
+	}
+}
+
+// setTexts takes in the texts of a full block.
+func (e *edit) setTexts(rows []*Row) {
+	e.grams, e.gramsOwn = new(grams), true
+	for _, r := range rows {
+		if r != nil {
+			e.grams.add(r.Text)
+		}
+	}
+}
+
 // remove takes the row out of a slot.
 func (e *edit) remove(i int) {
 	e.live.unset(i)
@@ -218,6 +241,6 @@ func (e *edit) remove(i int) {
 		}
 	}
 	if e.full() && e.live.empty() { // nobody asks for anything but the times any more
-		e.rows, e.expires, e.columns, e.slabs, e.soonest = nil, nil, nil, [slabs]*vector.Slab{}, never
+		e.rows, e.expires, e.columns, e.grams, e.slabs, e.soonest = nil, nil, nil, nil, [slabs]*vector.Slab{}, never
 	}
 }

@@ -25,8 +25,8 @@ func New(opt Options, rows []*Row) (*Table, error) {
 	return t, nil
 }
 
-// build makes a snapshot of rows. The vectors, most of the work, are made by all cores but one; meanwhile this one does
-// the rest, in which one row depends on those before.
+// build makes a snapshot of rows. What is of each row alone is made by all cores but one; meanwhile this one does the
+// rest, in which one row depends on those before.
 func build(timeKey string, dimension int, rows []*Row) (*Snapshot, error) {
 	order := func(a, b *Row) int { return cmp.Compare(a.Seq, b.Seq) }
 	if !slices.IsSortedFunc(rows, order) {
@@ -51,7 +51,7 @@ func build(timeKey string, dimension int, rows []*Row) (*Snapshot, error) {
 		edits[i] = fresh()
 		s.blocks = append(s.blocks, edits[i].block)
 	}
-	wait := vectors(s.dimension, rows, edits)
+	wait := prepare(s.dimension, rows, edits)
 	err := s.fill(rows, edits)
 	if err = errors.Join(err, wait()); err != nil {
 		return nil, err
@@ -62,8 +62,8 @@ func build(timeKey string, dimension int, rows []*Row) (*Snapshot, error) {
 	return s, nil
 }
 
-// vectors starts to make the compact vectors of all rows; wait ends when they are made.
-func vectors(dimension int, rows []*Row, edits []*edit) (wait func() error) {
+// prepare starts to make the compact vectors of all rows and the summaries of their texts; wait ends when all are made.
+func prepare(dimension int, rows []*Row, edits []*edit) (wait func() error) {
 	var next atomic.Int64
 	work := func() error {
 		for {
@@ -71,11 +71,15 @@ func vectors(dimension int, rows []*Row, edits []*edit) (wait func() error) {
 			if n >= len(edits) {
 				return nil
 			}
-			for i, r := range rows[n*blockSlots : min(len(rows), (n+1)*blockSlots)] {
+			part := rows[n*blockSlots : min(len(rows), (n+1)*blockSlots)]
+			for i, r := range part {
 				if err := checkVector(r, dimension); err != nil {
 					return err
 				}
 				edits[n].setVector(i, r, nil)
+			}
+			if len(part) == blockSlots {
+				edits[n].setTexts(part)
 			}
 		}
 	}
@@ -104,7 +108,7 @@ func checkVector(r *Row, dimension int) error {
 	return nil
 }
 
-// fill does all but the vectors.
+// fill does all but what prepare does.
 func (s *Snapshot) fill(rows []*Row, edits []*edit) error {
 	for i, r := range rows {
 		if i > 0 && r.Seq == rows[i-1].Seq {

@@ -28,6 +28,7 @@ type step struct {
 	low, up float64              // of ordered with a number: from low to up, both included
 	text    string               // of ordered with a string
 	isText  bool
+	grams   []uint16 // of contains and matches: runs of bytes that a text that matches has
 }
 
 // place says where the values of a key are.
@@ -85,7 +86,12 @@ func (s *Snapshot) prepare(n *node) step {
 		}
 		slices.SortStableFunc(st.parts, func(a, b step) int { return cmp.Compare(a.cost(), b.cost()) })
 		return st
-	case contains, matches:
+	case contains:
+		st.grams = gramsOf(n.text)
+		return st
+	case matches:
+		prefix, _ := n.pattern.LiteralPrefix()
+		st.grams = gramsOf(prefix)
 		return st
 	}
 	k, ok := s.keys.numbers[n.key]
@@ -219,7 +225,13 @@ func (st *step) decide(s *Snapshot, b *block, among *mask) verdict {
 		v.maybe.drop(&v.yes)
 		return v
 	case contains, matches:
-		return verdict{maybe: *among}
+		switch {
+		case b.grams == nil || b.grams.may(st.grams):
+			return verdict{maybe: *among}
+		case st.not:
+			return verdict{yes: *among}
+		}
+		return verdict{}
 	}
 	if st.where == inRows {
 		return verdict{maybe: *among}

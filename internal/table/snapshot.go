@@ -265,6 +265,9 @@ func (s *Snapshot) overhead() int64 {
 		if b.expires != nil {
 			total += int64(unsafe.Sizeof(*b.expires))
 		}
+		if b.grams != nil {
+			total += int64(unsafe.Sizeof(*b.grams))
+		}
 		for _, slab := range b.slabs {
 			if slab != nil {
 				total += slab.Bytes()
