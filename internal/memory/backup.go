@@ -13,25 +13,34 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/table"
 )
 
-// A backup, version 1, is a header, the records from the oldest to the newest, and an end, all of them JSON objects:
+// A backup, version 2, is a header, the records in the order of adding, and an end, all of them JSON objects:
 //
-//	header  {"format":"coma-memory","version":1,"name":"plant","created":"2026-11-21T07:00:00Z",
-//	         "embedder":"hashing-1","dimension":256,"records":2}
-//	record  {"id":"…","time":"2026-11-21T06:59:58.000001Z","text":"…","metadata":{"kind":"dream","n":2,"w":2.0},"vector":"…"}
+//	header  {"format":"coma-memory","version":2,"name":"plant","created":"2026-11-21T07:00:00Z",
+//	         "embedder":"hashing-1","dimension":256,"records":2,
+//	         "declared":"minilm","settings":{"ttl":3600000000000,"limit":1000},"attributes":{"key":"…"}}
+//	record  {"id":"…","time":"2026-11-21T06:59:58.000001Z","expires":"2026-11-22T06:59:58Z","text":"…","uri":"…",
+//	         "metadata":{"kind":"dream","n":2,"w":2.0},"vector":"…","references":3}
 //	end     {"records":2,"sha256":"…"}
 //
 // In metadata a number with a point or an exponent is a float64 (2.0), one without is an int64 (2). The vector is
-// base64 (RFC 4648, with padding) of little endian float32, and is not there where the record has none; neither are
-// empty metadata. The checksum is hex SHA-256 of header and records, each without white space between its parts and
-// followed by "\n". Unknown keys are refused: what adds one makes a new version.
+// base64 (RFC 4648, with padding) of little endian float32. A text, metadata or anything else of a record that is not
+// there is null; id and time are always there. Attributes are base64, the TTL is in nanoseconds. The checksum is hex
+// SHA-256 of header and records, each without white space between its parts and followed by "\n". Unknown keys are
+// refused: what adds one makes a new version.
+//
+// Version 1 has the records from the oldest to the newest, and neither declared, settings, attributes, expires, uri nor
+// references; an empty text in it is none.
 //
 // The two formats differ in the frame alone:
 //
@@ -39,7 +48,7 @@ import (
 //   - .json: one document, {"memory":<header>,"records":[<record>,…],"end":<end>}. White space does not matter.
 const (
 	backupFormat  = "coma-memory"
-	backupVersion = 1
+	backupVersion = 2
 )
 
 // Format is a format of backup files, named as their names end.
@@ -64,20 +73,27 @@ func FormatOf(path string) (Format, error) {
 // Header describes a backup.
 type Header struct {
 	Format    string    `json:"format"`  // "coma-memory"
-	Version   int       `json:"version"` // 1
+	Version   int       `json:"version"` // 1 or 2
 	Name      string    `json:"name"`    // of the agent
 	Created   time.Time `json:"created"`
 	Embedder  string    `json:"embedder"`
 	Dimension int       `json:"dimension"`
 	Records   int       `json:"records"`
+
+	Declared   string            `json:"declared,omitempty"` // see Declare
+	Settings   Settings          `json:"settings,omitzero"`
+	Attributes map[string][]byte `json:"attributes,omitempty"`
 }
 
 type backupRecord struct {
-	ID       string       `json:"id"`
-	Time     time.Time    `json:"time"`
-	Text     string       `json:"text"`
-	Metadata api.Metadata `json:"metadata,omitempty"` // tells floats from integers
-	Vector   string       `json:"vector,omitempty"`
+	ID         string       `json:"id"`
+	Time       time.Time    `json:"time"`
+	Expires    time.Time    `json:"expires,omitzero"`
+	Text       *string      `json:"text,omitempty"`
+	URI        *string      `json:"uri,omitempty"`
+	Metadata   api.Metadata `json:"metadata,omitzero"` // tells floats from integers
+	Vector     string       `json:"vector,omitempty"`
+	References uint64       `json:"references,omitempty"`
 }
 
 type backupEnd struct {
@@ -109,63 +125,82 @@ func (s *Store) backup(ctx context.Context, w io.Writer, format Format) (Header,
 	if err := s.start(ctx); err != nil {
 		return Header{}, err
 	}
-	s.mu.RLock()
-	sp := s.space()
-	records := append(timeline(nil), s.state.line...) // records never change: this is a snapshot
-	s.mu.RUnlock()
-
-	header := Header{Format: backupFormat, Version: backupVersion, Name: s.name, Created: micro(s.now()),
-		Embedder: sp.Embedder, Dimension: sp.Dimension, Records: len(records)}
+	b := s.content()
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	var err error
 	switch format {
 	case JSON:
-		err = writeDocument(ctx, buffered, header, records)
+		err = writeDocument(ctx, buffered, b)
 	case JSONLines:
 		zip := gzip.NewWriter(buffered)
-		err = errors.Join(writeLines(ctx, zip, header, records), zip.Close())
+		err = errors.Join(writeLines(ctx, zip, b), zip.Close())
 	default:
 		err = fmt.Errorf("unknown format %q (json or jsonl.gz): %w", format, api.ErrInvalid)
 	}
 	if err != nil {
 		return Header{}, err
 	}
-	return header, buffered.Flush()
+	return b.header, buffered.Flush()
 }
 
-func writeLines(ctx context.Context, w io.Writer, header Header, records timeline) error {
+// backupContent is what a backup holds.
+type backupContent struct {
+	header Header
+	rows   iter.Seq[*table.Row]
+	refs   map[uint64]uint64
+}
+
+// content is what the memory holds at this moment.
+func (s *Store) content() backupContent {
+	s.refsMu.RLock() // the view is loaded under it: the committer counts references first and then shows their records
+	refs := maps.Clone(s.refs)
+	v, now := s.view.Load(), s.now()
+	s.refsMu.RUnlock()
+	sp := s.spaceOf(v)
+	return backupContent{refs: refs, rows: v.snap.ByAdding(v.live(table.Select{}, now)), header: Header{
+		Format: backupFormat, Version: backupVersion, Name: s.name, Created: micro(now),
+		Embedder: sp.Embedder, Dimension: sp.Dimension, Records: v.count(now),
+		Declared: v.head.declared, Settings: v.head.settings, Attributes: v.head.attributes}}
+}
+
+func writeLines(ctx context.Context, w io.Writer, b backupContent) error {
 	lines := backupWriter{w: w, sum: sha256.New()}
-	lines.object(header)
+	lines.object(b.header)
 	lines.frame("\n")
-	for _, r := range records {
+	for r := range b.rows {
 		if lines.err == nil {
 			lines.err = ctx.Err()
 		}
-		lines.record(r)
+		if lines.err != nil {
+			return lines.err
+		}
+		lines.record(r, b.refs[r.Seq])
 		lines.frame("\n")
 	}
-	lines.end(len(records))
+	lines.end(b.header.Records)
 	lines.frame("\n")
 	return lines.err
 }
 
-func writeDocument(ctx context.Context, w io.Writer, header Header, records timeline) error {
+func writeDocument(ctx context.Context, w io.Writer, b backupContent) error {
 	doc := backupWriter{w: w, sum: sha256.New()}
 	doc.frame("{\n\"memory\": ")
-	doc.object(header)
+	doc.object(b.header)
 	doc.frame(",\n\"records\": [")
-	for i, r := range records {
+	comma := "\n"
+	for r := range b.rows {
 		if doc.err == nil {
 			doc.err = ctx.Err()
 		}
-		if i > 0 {
-			doc.frame(",")
+		if doc.err != nil {
+			return doc.err
 		}
-		doc.frame("\n")
-		doc.record(r)
+		doc.frame(comma)
+		doc.record(r, b.refs[r.Seq])
+		comma = ",\n"
 	}
 	doc.frame("\n],\n\"end\": ")
-	doc.end(len(records))
+	doc.end(b.header.Records)
 	doc.frame("\n}\n")
 	return doc.err
 }
@@ -196,9 +231,16 @@ func (b *backupWriter) object(v any) {
 	_, b.err = b.w.Write(line)
 }
 
-func (b *backupWriter) record(r *record) {
-	b.object(backupRecord{ID: r.ID, Time: r.Time, Text: r.Text, Metadata: r.Metadata,
-		Vector: base64.StdEncoding.EncodeToString(appendVector(nil, r.Vector))})
+func (b *backupWriter) record(r *table.Row, references uint64) {
+	out := backupRecord{ID: r.ID, Time: r.Time, Expires: r.Expires, URI: r.URI, Metadata: r.Metadata,
+		Vector: base64.StdEncoding.EncodeToString(appendVector(nil, r.Vector)), References: references}
+	if !r.NoText {
+		out.Text = &r.Text
+	}
+	if out.Metadata == nil && !r.NoMetadata {
+		out.Metadata = api.Metadata{}
+	}
+	b.object(out)
 }
 
 func (b *backupWriter) end(records int) {

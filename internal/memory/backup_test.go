@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -73,7 +74,7 @@ func TestBackupRoundTrip(t *testing.T) {
 			if stat, err := os.Stat(path); err != nil || stat.Mode() != 0o600 {
 				t.Errorf("mode %v, %v", stat.Mode(), err)
 			}
-			if inspected, err := Inspect(path); err != nil || inspected != header || header.Records != len(want) || header.Name != "plant" {
+			if inspected, err := Inspect(path); err != nil || !reflect.DeepEqual(inspected, header) || header.Records != len(want) || header.Name != "plant" {
 				t.Errorf("inspect: %+v, %v; written %+v", inspected, err, header)
 			}
 			other := open(t, temp(t), Options{Embedder: Hashing(4), Now: now})
@@ -239,7 +240,7 @@ func TestRestoreSaysWhatIsWrong(t *testing.T) {
 		{"other JSON", "found other instead of memory", []byte(`{"other":1}`), RestoreOptions{}, api.ErrInvalid},
 		{"cut off", "after record 2 of 2: the backup is cut off", []byte(doc[:len(doc)-100]), RestoreOptions{}, api.ErrInvalid},
 		{"cut off line", "after record 1 of 2", zip(t, lines[:strings.Index(lines, `{"id":"b"`)]), RestoreOptions{}, api.ErrInvalid},
-		{"newer", "use a newer coma", []byte(strings.Replace(doc, `"version":1`, `"version":2,"new":true`, 1)), RestoreOptions{}, api.ErrInvalid},
+		{"newer", "use a newer coma", []byte(strings.Replace(doc, `"version":2`, `"version":3,"new":true`, 1)), RestoreOptions{}, api.ErrInvalid},
 		{"edited", "checksum", []byte(strings.Replace(doc, "soil", "rain", 1)), RestoreOptions{}, api.ErrInvalid},
 		{"edited line", "checksum", zip(t, strings.Replace(lines, "soil", "rain", 1)), RestoreOptions{}, api.ErrInvalid},
 		{"unknown key", `unknown field "x"`, []byte(strings.Replace(doc, `"id":"a"`, `"id":"a","x":1`, 1)), RestoreOptions{}, api.ErrInvalid},

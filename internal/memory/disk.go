@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -16,30 +18,42 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
-// The file is a bbolt database with two buckets:
+// The file is a bbolt database with up to three buckets:
 //
-//	memory    "header" → diskHeader as JSON
-//	records   seq (8 bytes, big endian) → one record (record.go)
+//	memory      "header" → diskHeader as JSON
+//	records     seq (8 bytes, big endian) → one record (record.go)
+//	references  seq (likewise) → how often the record was counted (uvarint); format 2
 //
-// Records are keyed by when they were added, so that adding writes at the end of the tree.
+// Records are keyed by when they were added, so that adding writes at the end of the tree. A file of format 1 becomes one
+// of format 2 with the first write: its records stay as they are.
 var (
-	bucketMemory  = []byte("memory")
-	bucketRecords = []byte("records")
-	keyHeader     = []byte("header")
+	bucketMemory     = []byte("memory")
+	bucketRecords    = []byte("records")
+	bucketReferences = []byte("references")
+	keyHeader        = []byte("header")
 )
 
-const diskVersion = 1
+const diskVersion = 2
 
 type diskHeader struct {
-	Version   int    `json:"version"`
-	Embedder  string `json:"embedder"`
-	Dimension int    `json:"dimension"`
+	Version    int               `json:"version"`
+	Embedder   string            `json:"embedder"`
+	Dimension  int               `json:"dimension"`
+	Declared   string            `json:"declared,omitempty"`
+	Settings   Settings          `json:"settings,omitzero"`
+	Attributes map[string][]byte `json:"attributes,omitempty"`
+}
+
+func (h diskHeader) header() header {
+	return header{space: space{Embedder: h.Embedder, Dimension: h.Dimension},
+		declared: h.Declared, settings: h.Settings, attributes: h.Attributes}
 }
 
 // disk is the file of a memory, open and locked.
 type disk struct {
-	path string
-	db   *bbolt.DB
+	path    string
+	db      *bbolt.DB
+	current bool // its header says diskVersion
 }
 
 type diskOptions struct {
@@ -120,34 +134,11 @@ func (d *disk) close() error {
 	return nil
 }
 
-// load reads everything. A new file has no space and no records.
-func (d *disk) load() (sp space, records []*record, err error) {
-	err = d.view(func(header diskHeader, bucket *bbolt.Bucket) error {
-		sp = space{Embedder: header.Embedder, Dimension: header.Dimension}
-		return bucket.ForEach(func(k, v []byte) error {
-			r, err := decodeRecord(v)
-			if err == nil && r.Vector != nil && len(r.Vector) != sp.Dimension {
-				err = fmt.Errorf("vector has %d dimensions, not %d", len(r.Vector), sp.Dimension)
-			}
-			if err == nil && len(k) != 8 {
-				err = fmt.Errorf("key has %d bytes, not 8", len(k))
-			}
-			if err != nil {
-				return fmt.Errorf("record with key %x: %w", k, err)
-			}
-			r.seq = binary.BigEndian.Uint64(k)
-			records = append(records, r)
-			return nil
-		})
-	})
-	return sp, records, err
-}
-
 // errVersion tells a file that is not damaged, only newer.
 var errVersion = errors.New("written by a newer version of coma: use that, or a backup made by it")
 
 // view calls read with what the file holds; a file without buckets is a memory that was never written to.
-func (d *disk) view(read func(diskHeader, *bbolt.Bucket) error) (err error) {
+func (d *disk) view(read func(diskHeader, *bbolt.Tx) error) (err error) {
 	defer func() {
 		if err != nil && !errors.Is(err, errVersion) {
 			err = damaged(d.path, err)
@@ -175,56 +166,100 @@ func (d *disk) view(read func(diskHeader, *bbolt.Bucket) error) (err error) {
 		if header.Version < 1 || header.Dimension < 0 || header.Dimension > maxDimension {
 			return fmt.Errorf("header has version %d and dimension %d", header.Version, header.Dimension)
 		}
-		return read(header, records)
+		d.current = header.Version == diskVersion
+		return read(header, tx)
 	})
 }
 
 // save writes a batch in one transaction: all of it, or nothing.
-func (d *disk) save(b *batch) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("save memory %s: %w", d.path, err)
+func (d *disk) save(b *batch) error {
+	err := d.update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{bucketRecords, bucketReferences} {
+			if b.cleared && tx.Bucket(name) != nil {
+				if err := tx.DeleteBucket(name); err != nil {
+					return err
+				}
+			}
 		}
-	}()
-	defer guard(&err)()
-	return d.db.Update(func(tx *bbolt.Tx) error {
-		if b.cleared && tx.Bucket(bucketRecords) != nil {
-			if err := tx.DeleteBucket(bucketRecords); err != nil {
+		if b.newHead || !d.current {
+			if err := saveHeader(tx, b.head); err != nil {
 				return err
 			}
 		}
-		records, err := tx.CreateBucketIfNotExists(bucketRecords)
+		records, err := recordBucket(tx)
 		if err != nil {
-			return err
-		}
-		records.FillPercent = 0.9 // keys grow: pages are filled once and then left alone
-		if err := saveHeader(tx, b.space); err != nil {
 			return err
 		}
 		for _, id := range b.order {
 			r, stored := b.changed[id], b.stored(id)
-			if stored != nil && (r == nil || r.seq != stored.seq) {
-				if err := records.Delete(seqKey(stored.seq)); err != nil {
+			if stored != nil && (r == nil || r.Seq != stored.Seq) {
+				if err := deleteRecord(tx, records, stored.Seq); err != nil {
 					return err
 				}
 			}
 			if r != nil {
-				if err := records.Put(seqKey(r.seq), encodeRecord(r)); err != nil {
+				if err := records.Put(seqKey(r.Seq), encodeRecord(r)); err != nil {
 					return err
 				}
 			}
 		}
-		return nil
+		return saveReferences(tx, b.refs)
 	})
+	if err != nil {
+		return fmt.Errorf("save memory %s: %w", d.path, err)
+	}
+	d.current = true
+	return nil
 }
 
-func saveHeader(tx *bbolt.Tx, sp space) error {
-	value, err := json.Marshal(diskHeader{Version: diskVersion, Embedder: sp.Embedder, Dimension: sp.Dimension})
+// update runs one transaction.
+func (d *disk) update(do func(*bbolt.Tx) error) (err error) {
+	defer guard(&err)()
+	return d.db.Update(do)
+}
+
+func recordBucket(tx *bbolt.Tx) (*bbolt.Bucket, error) {
+	records, err := tx.CreateBucketIfNotExists(bucketRecords)
+	if err == nil {
+		records.FillPercent = 0.9 // keys grow: pages are filled once and then left alone
+	}
+	return records, err
+}
+
+func deleteRecord(tx *bbolt.Tx, records *bbolt.Bucket, seq uint64) error {
+	if err := records.Delete(seqKey(seq)); err != nil {
+		return err
+	}
+	if refs := tx.Bucket(bucketReferences); refs != nil {
+		return refs.Delete(seqKey(seq))
+	}
+	return nil
+}
+
+func saveReferences(tx *bbolt.Tx, refs map[uint64]uint64) error {
+	if len(refs) == 0 {
+		return nil
+	}
+	bucket, err := tx.CreateBucketIfNotExists(bucketReferences)
+	if err != nil {
+		return err
+	}
+	for _, seq := range slices.Sorted(maps.Keys(refs)) {
+		if err := bucket.Put(seqKey(seq), binary.AppendUvarint(nil, refs[seq])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func saveHeader(tx *bbolt.Tx, h header) error {
+	value, err := json.Marshal(diskHeader{Version: diskVersion, Embedder: h.Embedder, Dimension: h.Dimension,
+		Declared: h.declared, Settings: h.settings, Attributes: h.attributes})
 	if err != nil {
 		return err
 	}
 	head, err := tx.CreateBucketIfNotExists(bucketMemory)
-	if err != nil || string(head.Get(keyHeader)) == string(value) {
+	if err != nil {
 		return err
 	}
 	return head.Put(keyHeader, value)

@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/table"
 )
 
 // TestDamagedFile damages a memory's file in many ways. Opening it may fail, with the path in the error, or succeed where
@@ -106,7 +107,7 @@ func TestOtherFiles(t *testing.T) {
 			if _, err := tx.CreateBucket(bucketRecords); err != nil {
 				return err
 			}
-			return b.Put(keyHeader, []byte(`{"version":2,"more":[]}`))
+			return b.Put(keyHeader, []byte(`{"version":3,"more":[]}`))
 		}},
 		{"something else", `holds "other"`, func(tx *bbolt.Tx) error {
 			_, err := tx.CreateBucket([]byte("other"))
@@ -117,14 +118,14 @@ func TestOtherFiles(t *testing.T) {
 			return err
 		}},
 		{"a key of another size", "key", func(tx *bbolt.Tx) error {
-			if err := saveHeader(tx, space{"e", 4}); err != nil {
+			if err := saveHeader(tx, header{space: space{"e", 4}}); err != nil {
 				return err
 			}
 			b, err := tx.CreateBucket(bucketRecords)
 			if err != nil {
 				return err
 			}
-			return b.Put([]byte("short"), encodeRecord(&record{Record: api.Record{ID: "a", Time: start}}))
+			return b.Put([]byte("short"), encodeRecord(&table.Row{Record: api.Record{ID: "a", Time: start}}))
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

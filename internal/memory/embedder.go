@@ -2,19 +2,17 @@ package memory
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"unicode"
-
-	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
 // Embedder makes vectors of texts, such that texts that belong together get vectors of similar direction.
 // It is safe for concurrent use. The same name and dimension promise the same vectors, now and in later versions.
 type Embedder interface {
-	// Name tells the embedder, and its version where vectors of two cannot be compared.
+	// Name tells the embedder, and its version where vectors of two cannot be compared. A memory remembers it:
+	// Options.Embedders finds the embedder again by it.
 	Name() string
-	// Dimension is the length of its vectors, 1 to 65,536.
+	// Dimension is the length of its vectors, up to 65,536; 0 where that is known only once it has made one.
 	Dimension() int
 	// Embed returns one vector a text, in order. A vector that is zero says that the text has no direction.
 	Embed(ctx context.Context, texts []string) ([][]float32, error)
@@ -70,10 +68,8 @@ func (h hashing) embed(text string) []float32 {
 			}
 		}
 	}
-	if u, err := unit(v); err == nil {
-		return u
-	}
-	return v // zero
+	unit(v)
+	return v
 }
 
 // add uses FNV-1a, whose low bits choose the place, and a high one the sign, so that what meets by chance cancels.
@@ -87,55 +83,4 @@ func (h hashing) add(v []float32, feature string, weight float32) {
 		weight = -weight
 	}
 	v[hash%uint64(h)] += weight
-}
-
-// embed makes vectors of texts for this memory: nil for those that have no direction. The caller checks afterwards
-// (under the committer) that the memory still has this embedder.
-func (s *Store) embed(ctx context.Context, texts []string) ([][]float32, error) {
-	vectors := make([][]float32, len(texts))
-	var ask []string
-	var at []int
-	for i, text := range texts {
-		if strings.TrimSpace(text) != "" {
-			ask, at = append(ask, text), append(at, i)
-		}
-	}
-	if len(ask) == 0 {
-		return vectors, nil
-	}
-	s.mu.RLock()
-	err := s.speaks(s.space())
-	s.mu.RUnlock()
-	if err != nil {
-		return nil, err
-	}
-	made, err := s.embedder.Embed(ctx, ask)
-	if err != nil {
-		return nil, fmt.Errorf("embed text with %q: %w", s.own.Embedder, err)
-	}
-	if len(made) != len(ask) {
-		return nil, fmt.Errorf("embed text with %q: it made %d vectors of %d texts", s.own.Embedder, len(made), len(ask))
-	}
-	for i, v := range made {
-		if len(v) != s.own.Dimension {
-			return nil, fmt.Errorf("embed text with %q: it made %d dimensions, not %d", s.own.Embedder, len(v), s.own.Dimension)
-		}
-		if isZero(v) {
-			continue
-		}
-		if _, err := length(v); err != nil {
-			return nil, fmt.Errorf("embed text with %q: %w", s.own.Embedder, err)
-		}
-		vectors[at[i]] = v
-	}
-	return vectors, nil
-}
-
-// speaks returns an error unless the memory's vectors are those of its embedder.
-func (s *Store) speaks(sp space) error {
-	if sp == s.own {
-		return nil
-	}
-	return fmt.Errorf("memory %s was made with embedder %s and is open with %s, whose vectors cannot be compared: "+
-		"open it with the first, give vectors, or clear it: %w", s.name, sp, s.own, api.ErrInvalid)
 }

@@ -84,9 +84,9 @@ func describe(info *Info) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	return d.view(func(header diskHeader, records *bbolt.Bucket) error {
-		info.Embedder, info.Dimension = header.Embedder, header.Dimension
-		return records.ForEach(func(k, v []byte) error {
+	return d.view(func(header diskHeader, tx *bbolt.Tx) error {
+		info.Embedder, info.Dimension, info.Settings = header.Embedder, header.Dimension, header.Settings
+		return tx.Bucket(bucketRecords).ForEach(func(k, v []byte) error {
 			t, err := recordTime(v)
 			if err != nil {
 				return fmt.Errorf("record %d: %w", binary.BigEndian.Uint64(k), err)
@@ -101,6 +101,39 @@ func describe(info *Info) (err error) {
 			return nil
 		})
 	})
+}
+
+// Head is what a memory keeps beside its records.
+type Head struct {
+	Embedder   string // "" where nothing was ever written
+	Dimension  int
+	Declared   string // see Store.Declare
+	Settings   Settings
+	Attributes map[string][]byte
+}
+
+// Peek reads what the memory at path keeps beside its records, without loading those. It wraps api.ErrInUse where a
+// process has the memory open, and fs.ErrNotExist where there is none.
+func Peek(path string) (head Head, err error) {
+	stat, err := os.Stat(path)
+	if err != nil {
+		return Head{}, fmt.Errorf("peek into memory: %w", err)
+	}
+	if stat.Size() == 0 {
+		return Head{}, nil // created, never written to
+	}
+	d, err := openDisk(path, diskOptions{readOnly: true, timeout: atOnce})
+	if err != nil {
+		return Head{}, fmt.Errorf("peek into memory: %w", err)
+	}
+	err = d.view(func(h diskHeader, _ *bbolt.Tx) error {
+		head = Head{Embedder: h.Embedder, Dimension: h.Dimension, Declared: h.Declared, Settings: h.Settings, Attributes: h.Attributes}
+		return nil
+	})
+	if err := errors.Join(err, d.close()); err != nil {
+		return Head{}, fmt.Errorf("peek into memory: %w", err)
+	}
+	return head, nil
 }
 
 // Remove removes agent name's memory in folder dir for good, damaged or not. It wraps api.ErrNotFound where there is

@@ -1,14 +1,14 @@
 // Package memory is an agent's shared memory: records of text, vector, time and metadata, kept in one file.
 //
 // How to read it. memory.go opens and closes a Store; read.go and write.go are its operations, as api.Memory documents
-// them. A write is planned against a batch (batch.go) by one goroutine, the committer (commit.go), which saves the
-// whole batch in one transaction (disk.go, record.go) and only then lets readers see it (state.go). Readers never touch
-// the disk: all records are in memory, in time order (timeline.go), their vectors in an Index (index.go).
-// filter.go and value.go say what conditions and metadata mean, backup.go and restore.go are the backup files,
-// folder.go lists the memories of a folder.
+// them, items.go those that clients of the Chroma API need. A write is planned against a batch (batch.go) by one
+// goroutine, the committer (commit.go), which saves the whole batch in one transaction (disk.go, record.go) and only
+// then lets readers see it (view.go). Readers never touch the disk and never wait: all records are in memory, in a
+// table (package table). The committer also removes what has expired or is too much (expiry.go, settings.go).
 //
-// Three seams are meant to be filled otherwise: Embedder (a real model), Index (a faster search) and Retriever (other
-// ways to choose records).
+// space.go says whose vectors a memory holds. What gives all records another form, or another place, builds a new file
+// beside the old one and swaps (successor.go): reembed.go, compact.go, restore.go. backup.go and restore.go are the backup
+// files, folder.go lists the memories of a folder.
 package memory
 
 import (
@@ -19,34 +19,55 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/table"
 )
 
 // Options says how Open opens a memory. The zero value is good.
 type Options struct {
-	Embedder    Embedder                            // makes vectors of texts; nil: Hashing(256)
-	Insist      bool                                // someone asked for Embedder: never use another in its place, also where the memory has another
-	Embedders   func(name string) (Embedder, error) // finds the embedder that a memory names; nil: there is only Embedder
-	TimeKey     string                              // the metadata key under which filters and items see a record's time, in seconds; "": none
-	Log         *slog.Logger                        // nil: nothing is logged
-	Now         func() time.Time                    // the clock; nil: time.Now
-	LockTimeout time.Duration                       // how long to wait for another process to close the memory; 0: 1 s
+	// Embedder makes the vectors of an empty memory; nil: Hashing(256). A memory with records goes on with its own, if
+	// Embedders finds that by its name, unless Insist says that someone asked for Embedder: then texts are refused.
+	Embedder  Embedder
+	Insist    bool
+	Embedders func(name string) (Embedder, error)
+
+	// TimeKey is the metadata key under which filters and items see the time of a record that has no such key of its
+	// own, as a float of seconds since 1970, and from which a record that is added without a time takes it. "": none.
+	TimeKey string
+
+	Log         *slog.Logger     // nil: nothing is logged
+	Now         func() time.Time // the clock; nil: time.Now
+	LockTimeout time.Duration    // how long to wait for another process to close the memory; 0: 1 s
 }
 
 // Store is one open memory. It implements api.Memory and is safe for concurrent use.
 type Store struct {
-	path     string
-	name     string
-	embedder Embedder
-	own      space // what embedder makes
-	log      *slog.Logger
-	now      func() time.Time
-	disk     *disk
+	path      string
+	name      string
+	asked     atomic.Pointer[asked]
+	embedders func(name string) (Embedder, error)
+	timeKey   string
+	log       *slog.Logger
+	now       func() time.Time
 
-	mu    sync.RWMutex // guards state; the committer alone changes it, and may read it without the lock
-	state *state
+	foundMu sync.Mutex
+	found   map[string]Embedder // what embedders has found
+
+	view atomic.Pointer[view] // what readers see
+
+	// These belong to the committer.
+	disk     *disk
+	table    *table.Table
+	lastSeq  uint64
+	expiries expiries
+
+	refsMu sync.RWMutex
+	refs   map[uint64]uint64 // references by Seq; the committer changes it, and reads it without the lock
+
+	rewriting chan struct{} // holds one while a successor is built
 
 	writes  chan *write // unbuffered: what was handed over will be answered
 	closing chan struct{}
@@ -55,14 +76,6 @@ type Store struct {
 }
 
 var _ api.Memory = (*Store)(nil)
-
-// space is where vectors live: only vectors of one embedder, and of one dimension, can be compared.
-type space struct {
-	Embedder  string
-	Dimension int
-}
-
-func (s space) String() string { return fmt.Sprintf("%q (%d dimensions)", s.Embedder, s.Dimension) }
 
 // Open opens the memory in the file at path and creates file and folder where there are none (0600, 0700).
 //
@@ -81,10 +94,9 @@ func Open(path string, opt Options) (*Store, error) {
 	if opt.LockTimeout == 0 {
 		opt.LockTimeout = time.Second
 	}
-	own := space{Embedder: opt.Embedder.Name(), Dimension: opt.Embedder.Dimension()}
-	if own.Embedder == "" || own.Dimension < 1 || own.Dimension > maxDimension {
-		return nil, fmt.Errorf("open memory %s: embedder %s: needs a name and 1 to %d dimensions: %w",
-			path, own, maxDimension, api.ErrInvalid)
+	if name, n := opt.Embedder.Name(), opt.Embedder.Dimension(); name == "" || n < 0 || n > maxDimension {
+		return nil, fmt.Errorf("open memory %s: embedder %q of %d dimensions: needs a name and up to %d: %w",
+			path, name, n, maxDimension, api.ErrInvalid)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("open memory %s: create its folder: %w", path, err)
@@ -93,24 +105,16 @@ func Open(path string, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open memory: %w", err)
 	}
-	sp, records, err := disk.load()
-	if err != nil {
+	s := &Store{
+		path: path, name: nameOf(path), embedders: opt.Embedders,
+		timeKey: opt.TimeKey, log: opt.Log, now: opt.Now, disk: disk, found: make(map[string]Embedder),
+		rewriting: make(chan struct{}, 1), writes: make(chan *write), closing: make(chan struct{}), done: make(chan struct{}),
+	}
+	s.asked.Store(&asked{opt.Embedder, opt.Insist})
+	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open memory: %w", err), disk.close())
 	}
-	state, err := newState(sp, records)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open memory: %w", damaged(path, err)), disk.close())
-	}
-	if len(records) > 0 && sp != own {
-		opt.Log.Warn("memory has another embedder: text can be neither added nor searched until it is cleared",
-			"memory", path, "has", sp.String(), "given", own.String())
-	}
-
-	s := &Store{
-		path: path, name: nameOf(path), embedder: opt.Embedder, own: own, log: opt.Log, now: opt.Now,
-		disk: disk, state: state,
-		writes: make(chan *write), closing: make(chan struct{}), done: make(chan struct{}),
-	}
+	s.warn()
 	s.close = sync.OnceValue(func() error {
 		close(s.closing)
 		<-s.done
@@ -119,6 +123,37 @@ func Open(path string, opt Options) (*Store, error) {
 	go s.commitLoop()
 	return s, nil
 }
+
+// load fills the store from its file.
+func (s *Store) load() error {
+	if err := s.disk.removeSuccessor(); err != nil {
+		return err
+	}
+	c, err := s.disk.load()
+	if err != nil {
+		return err
+	}
+	if s.table, err = table.New(s.tableOptions(), c.rows); err != nil {
+		return damaged(s.path, err)
+	}
+	s.take(c)
+	s.publish(c.head)
+	return nil
+}
+
+// take keeps what stands beside the table.
+func (s *Store) take(c contents) {
+	s.lastSeq, s.expiries = 0, nil
+	for _, r := range c.rows {
+		s.lastSeq = max(s.lastSeq, r.Seq)
+		s.expiries.push(r)
+	}
+	s.refsMu.Lock()
+	s.refs = c.refs
+	s.refsMu.Unlock()
+}
+
+func (s *Store) tableOptions() table.Options { return table.Options{TimeKey: s.timeKey} }
 
 // Close ends the memory after the writes that were accepted. Later calls of its operations return an error that wraps
 // api.ErrClosed; closing again does nothing.
@@ -129,9 +164,11 @@ type Info struct {
 	Name      string    `json:"name"` // of the agent
 	Path      string    `json:"path"`
 	Records   int       `json:"records"`
-	Bytes     int64     `json:"bytes"` // of the file; the room of deleted records is used again, not given back
+	Bytes     int64     `json:"bytes"`                // of the file; the room of deleted records is used again, and given back by Compact
+	HeldBytes int64     `json:"held_bytes,omitempty"` // in RAM, about; 0 where it is not open here
 	Embedder  string    `json:"embedder,omitempty"`
 	Dimension int       `json:"dimension,omitempty"`
+	Settings  Settings  `json:"settings,omitzero"`
 	Oldest    time.Time `json:"oldest,omitzero"`
 	Newest    time.Time `json:"newest,omitzero"`
 	InUse     bool      `json:"in_use,omitempty"`  // List: another process has it open, only name, path and bytes are known
@@ -147,23 +184,14 @@ func (s *Store) Info() (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("describe memory: %w", err)
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	sp := s.space()
-	info := Info{Name: s.name, Path: s.path, Records: s.state.len(), Bytes: stat.Size(),
-		Embedder: sp.Embedder, Dimension: sp.Dimension}
-	if line := s.state.line; len(line) > 0 {
-		info.Oldest, info.Newest = line[0].Time, line[len(line)-1].Time
+	v, now := s.view.Load(), s.now()
+	sp := s.spaceOf(v)
+	info := Info{Name: s.name, Path: s.path, Records: v.count(now), Bytes: stat.Size(), HeldBytes: v.snap.Bytes(),
+		Embedder: sp.Embedder, Dimension: sp.Dimension, Settings: v.head.settings}
+	if oldest, newest := v.ends(now); oldest != nil && newest != nil {
+		info.Oldest, info.Newest = oldest.Time, newest.Time
 	}
 	return info, nil
-}
-
-// space returns the space of the memory's vectors: an empty memory takes that of its embedder. The caller holds mu.
-func (s *Store) space() space {
-	if s.state.len() == 0 {
-		return s.own
-	}
-	return s.state.space
 }
 
 // open returns an error once Close was called.

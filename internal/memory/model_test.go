@@ -263,8 +263,6 @@ func TestModel(t *testing.T) {
 						if _, err := s.RestoreFile(t.Context(), file, RestoreOptions{Replace: true}); err != nil {
 							t.Fatal(err)
 						}
-						// The order of adding is now the order of time.
-						slices.SortStableFunc(m, func(a, b api.Record) int { return a.Time.Compare(b.Time) })
 					}
 				default:
 					sel := c.selection()

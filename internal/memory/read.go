@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/table"
 )
 
 const defaultK = 10
@@ -20,65 +21,41 @@ func (s *Store) Get(ctx context.Context, sel api.Selection) ([]api.Record, error
 	if sel.Limit < 0 || sel.Offset < 0 {
 		return nil, fmt.Errorf("get records: limit %d and offset %d must not be negative: %w", sel.Limit, sel.Offset, api.ErrInvalid)
 	}
-	matches, err := compile(sel.Filter)
+	filter, err := table.Compile(sel.Filter)
 	if err != nil {
 		return nil, fmt.Errorf("get records: %w", err)
 	}
-	chosen := s.choose(sel, matches)
-	records := make([]api.Record, len(chosen))
-	for i, r := range chosen {
-		records[i] = answer(r, sel.Vectors)
-	}
-	return records, nil
-}
-
-// choose finds the records of a selection, in its order.
-func (s *Store) choose(sel api.Selection, matches condition) []*record {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	line := s.state.line
-	if len(sel.IDs) > 0 {
-		line = s.state.named(sel.IDs)
-	}
-	line = line.between(sel.Since, sel.Until)
-	from := slices.Backward(line)
-	if sel.Oldest {
-		from = slices.All(line)
-	}
-	var chosen []*record
+	v := s.view.Load()
+	which := v.live(table.Select{IDs: some(sel.IDs), Since: sel.Since, Until: sel.Until, Filter: filter}, s.now())
+	records := []api.Record{}
 	skip := sel.Offset
-	for _, r := range from {
-		if !matches(r) {
-			continue
-		}
+	for r := range v.snap.ByTime(which, sel.Oldest) {
 		if skip > 0 {
 			skip--
 			continue
 		}
-		chosen = append(chosen, r)
-		if len(chosen) == sel.Limit {
+		records = append(records, answer(r, sel.Vectors))
+		if len(records) == sel.Limit {
 			break
 		}
-	}
-	return chosen
-}
-
-// named returns the records with these IDs, each once, in time order.
-func (s *state) named(ids []string) timeline {
-	var found timeline
-	seen := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		if r := s.records[id]; r != nil && !seen[id] {
-			seen[id] = true
-			found = append(found, r)
+		if len(records)%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 	}
-	slices.SortFunc(found, compare)
-	return found
+	return records, nil
 }
 
-// Query implements api.Memory. Distances are of vectors brought to length 1. A text without a direction (blank, or
-// empty) is near to nothing: no matches, no error. Records without a vector are never among the matches.
+// some is ids as a table.Select has them: there an empty list is none, here it is any.
+func some(ids []string) []string {
+	if len(ids) == 0 {
+		return nil
+	}
+	return ids
+}
+
+// Query implements api.Memory: exactly the nearest by cosine distance, equally near ones in the order of adding. A text
+// without a direction (blank, or empty) is near to nothing: no matches, no error. Records without a vector are never
+// among the matches.
 func (s *Store) Query(ctx context.Context, q api.Query) ([]api.Match, error) {
 	matches, err := s.query(ctx, q)
 	if err != nil {
@@ -97,57 +74,98 @@ func (s *Store) query(ctx context.Context, q api.Query) ([]api.Match, error) {
 	if q.K == 0 {
 		q.K = defaultK
 	}
-	matches, err := compile(q.Filter)
+	v, vector, err := s.queryVector(ctx, q)
+	if vector == nil || err != nil {
+		return nil, err
+	}
+	hits, err := s.nearest(ctx, v, vector, q, table.Cosine)
 	if err != nil {
 		return nil, err
 	}
-	vector, embedded := q.Vector, false
-	if len(vector) == 0 {
-		made, err := s.embed(ctx, []string{q.Text})
-		if err != nil {
-			return nil, err
-		}
-		if vector, embedded = made[0], true; vector == nil {
-			return nil, nil
-		}
-	}
-
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	sp := s.space()
-	if embedded {
-		if err := s.speaks(sp); err != nil {
-			return nil, err
-		}
-	}
-	if err := checkVector(vector, sp); err != nil {
-		return nil, err
-	}
-	if s.state.len() == 0 {
-		return nil, nil
-	}
-	var keep func(string) bool
-	if q.Filter != nil {
-		keep = func(id string) bool { return matches(s.state.records[id]) }
-	}
-	hits, err := s.state.index.Search(ctx, vector, q.K, keep)
-	if err != nil {
-		return nil, err
-	}
-	answers := make([]api.Match, len(hits))
+	matches := make([]api.Match, len(hits))
 	for i, h := range hits {
-		answers[i] = api.Match{Record: answer(s.state.records[h.ID], q.Vectors), Distance: h.Distance}
+		matches[i] = api.Match{Record: answer(h.Row, q.Vectors), Distance: h.Distance}
 	}
-	return answers, nil
+	return matches, nil
 }
 
-// checkVector checks a vector against the space that it is meant for.
-func checkVector(v []float32, sp space) error {
-	if len(v) != sp.Dimension {
-		return fmt.Errorf("vector has %d dimensions, the memory's embedder %q has %d: %w", len(v), sp.Embedder, sp.Dimension, api.ErrInvalid)
+// queryVector returns the vector that q asks for (nil: its text has no direction) and a view in whose space it is.
+func (s *Store) queryVector(ctx context.Context, q api.Query) (*view, []float32, error) {
+	if len(q.Vector) > 0 {
+		v := s.view.Load()
+		return v, q.Vector, s.fits(v, q.Vector)
 	}
-	_, err := length(v)
-	return err
+	for {
+		v := s.view.Load()
+		e, err := s.speaker(v)
+		if err != nil {
+			return nil, nil, err
+		}
+		made, err := s.embed(ctx, e, []string{q.Text})
+		if err != nil || made[0] == nil {
+			return v, nil, err
+		}
+		// What was written while the text was embedded is to be found.
+		now := s.view.Load()
+		if s.spaceOf(now).Embedder == s.spaceOf(v).Embedder {
+			return now, made[0], s.fits(now, made[0])
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// nearest asks a view for the q.K nearest, as q selects.
+func (s *Store) nearest(ctx context.Context, v *view, vector []float32, q api.Query, metric table.Metric) ([]table.Hit, error) {
+	filter, err := table.Compile(q.Filter)
+	if err != nil {
+		return nil, err
+	}
+	which := v.live(table.Select{Since: q.Since, Until: q.Until, Filter: filter}, s.now())
+	if v.head.Dimension == 0 || v.snap.Len() == 0 {
+		return nil, nil
+	}
+	return v.snap.Nearest(ctx, vector, q.K, metric, which)
+}
+
+// fits checks a vector against what v holds.
+func (s *Store) fits(v *view, vector []float32) error {
+	if err := checkVector(vector); err != nil {
+		return err
+	}
+	sp := s.spaceOf(v)
+	if v.snap.Len() > 0 && v.head.Dimension != 0 && len(vector) != v.head.Dimension {
+		return fmt.Errorf("the memory's embedder is %s: %w", sp, DimensionError{Want: sp.Dimension, Got: len(vector)})
+	}
+	return nil
+}
+
+// Nearest returns the k nearest records (0: 10) to a vector by any metric, with their vectors.
+func (s *Store) Nearest(ctx context.Context, vector []float32, k int, metric table.Metric, filter *api.Filter) ([]api.Match, error) {
+	if err := s.start(ctx); err != nil {
+		return nil, err
+	}
+	if k < 0 {
+		return nil, fmt.Errorf("query memory: k is %d: %w", k, api.ErrInvalid)
+	}
+	if k == 0 {
+		k = defaultK
+	}
+	v := s.view.Load()
+	err := s.fits(v, vector)
+	var hits []table.Hit
+	if err == nil {
+		hits, err = s.nearest(ctx, v, vector, api.Query{K: k, Filter: filter}, metric)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("query memory: %w", err)
+	}
+	matches := make([]api.Match, len(hits))
+	for i, h := range hits {
+		matches[i] = api.Match{Record: answer(h.Row, true), Distance: h.Distance}
+	}
+	return matches, nil
 }
 
 // Count implements api.Memory.
@@ -155,26 +173,19 @@ func (s *Store) Count(ctx context.Context, filter *api.Filter) (int, error) {
 	if err := s.start(ctx); err != nil {
 		return 0, err
 	}
-	matches, err := compile(filter)
+	compiled, err := table.Compile(filter)
 	if err != nil {
 		return 0, fmt.Errorf("count records: %w", err)
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if filter == nil {
-		return s.state.len(), nil
+	v, now := s.view.Load(), s.now()
+	if compiled == nil {
+		return v.count(now), nil
 	}
-	n := 0
-	for _, r := range s.state.line {
-		if matches(r) {
-			n++
-		}
-	}
-	return n, nil
+	return v.snap.Count(v.live(table.Select{Filter: compiled}, now)), nil
 }
 
 // answer copies a record for a caller, who may change what it gets.
-func answer(r *record, vectors bool) api.Record {
+func answer(r *table.Row, vectors bool) api.Record {
 	a := r.Record
 	a.Metadata = maps.Clone(r.Metadata)
 	a.Vector = nil

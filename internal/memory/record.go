@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
-	"slices"
 	"time"
 	"unicode/utf8"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/table"
 )
 
-// A record on disk, format 1. Integers are little endian; a string is its length (uvarint) and its bytes.
+// A record on disk. Integers are little endian; a string is its length (uvarint) and its bytes.
 //
 //	crc32c   4 bytes, of all that follows
 //	time     8 bytes, microseconds since 1970 (two's complement)
@@ -22,12 +22,27 @@ import (
 //	vector   dimension (uvarint, 0: none), 4 bytes (float32) each
 //	metadata count (uvarint); each: key (string), kind (1 byte), value:
 //	         's' string, 'i' 8 bytes (int64), 'f' 8 bytes (float64), 't' and 'b' nothing (true and false)
+//
+// Format 2 may have more behind it, where there is more to say:
+//
+//	flags    1 byte
+//	expires  8 bytes, as time, if the flag says so
+//	uri      string, if the flag says so
+//
+// Without a flag a text of no bytes is null, and so are metadata of no keys.
+const (
+	flagEmptyText     = 1 << iota // the text is there and empty
+	flagEmptyMetadata             // likewise
+	flagExpires
+	flagURI
+	flagsEnd
+)
 
 const recordHead = 12 // bytes of crc and time
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func encodeRecord(r *record) []byte {
+func encodeRecord(r *table.Row) []byte {
 	b := make([]byte, recordHead, recordHead+len(r.ID)+len(r.Text)+4*len(r.Vector)+32*len(r.Metadata)+16)
 	binary.LittleEndian.PutUint64(b[4:], uint64(r.Time.UnixMicro()))
 	b = appendString(b, r.ID)
@@ -52,7 +67,34 @@ func encodeRecord(r *record) []byte {
 			}
 		}
 	}
-	return sealed(b)
+	return sealed(appendTail(b, r))
+}
+
+func appendTail(b []byte, r *table.Row) []byte {
+	var flags byte
+	if r.Text == "" && !r.NoText {
+		flags |= flagEmptyText
+	}
+	if len(r.Metadata) == 0 && !r.NoMetadata {
+		flags |= flagEmptyMetadata
+	}
+	if !r.Expires.IsZero() {
+		flags |= flagExpires
+	}
+	if r.URI != nil {
+		flags |= flagURI
+	}
+	if flags == 0 {
+		return b
+	}
+	b = append(b, flags)
+	if flags&flagExpires != 0 {
+		b = binary.LittleEndian.AppendUint64(b, uint64(r.Expires.UnixMicro()))
+	}
+	if flags&flagURI != 0 {
+		b = appendString(b, *r.URI)
+	}
+	return b
 }
 
 // sealed fills in the checksum.
@@ -98,13 +140,13 @@ func recordTime(b []byte) (time.Time, error) {
 }
 
 // decodeRecord reads what encodeRecord wrote; it copies everything out of b.
-func decodeRecord(b []byte) (*record, error) {
+func decodeRecord(b []byte) (*table.Row, error) {
 	t, err := recordTime(b)
 	if err != nil {
 		return nil, err
 	}
 	d := decoder{rest: b[recordHead:]}
-	r := &record{Record: api.Record{Time: t, ID: d.string(), Text: d.string()}}
+	r := &table.Row{Record: api.Record{Time: t, ID: d.string(), Text: d.string()}}
 	if n := d.uvarint(); n > maxDimension {
 		d.fail("vector has %d dimensions", n)
 	} else {
@@ -119,16 +161,38 @@ func decodeRecord(b []byte) (*record, error) {
 			r.Metadata[key] = d.value()
 		}
 	}
+	flags := d.tail(r)
+	r.NoText = r.Text == "" && flags&flagEmptyText == 0
+	r.NoMetadata = len(r.Metadata) == 0 && flags&flagEmptyMetadata == 0
 	if d.err == nil && len(d.rest) > 0 {
 		d.fail("%d bytes are left over", len(d.rest))
 	}
 	if d.err != nil {
 		return nil, d.err
 	}
-	if err := checkRecord(r); err != nil {
+	if err := checkRow(r); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// tail reads what format 2 may have behind a record, and returns its flags.
+func (d *decoder) tail(r *table.Row) byte {
+	if d.err != nil || len(d.rest) == 0 {
+		return 0
+	}
+	flags := d.bytes(1)[0]
+	if flags == 0 || flags >= flagsEnd {
+		d.fail("has unknown flags %#x", flags)
+	}
+	if flags&flagExpires != 0 {
+		r.Expires = time.UnixMicro(int64(d.uint64())).UTC()
+	}
+	if flags&flagURI != 0 {
+		uri := d.string()
+		r.URI = &uri
+	}
+	return flags
 }
 
 // decoder reads from rest; after the first error it only returns zero values.
@@ -190,26 +254,18 @@ func (d *decoder) value() any {
 	}
 }
 
-func sortedKeys(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
 // Bounds of one record.
 const (
 	maxIDBytes       = 1 << 10
+	maxURIBytes      = 64 << 10
 	maxTextBytes     = api.MaxMessageBytes
 	maxMetadataKeys  = 1000
 	maxMetadataBytes = 1 << 20 // keys and strings together
 )
 
-// checkRecord says whether r is as every stored record is: an ID, valid UTF-8, within bounds, a vector with a
-// direction, metadata of the four kinds, a time that JSON can write (years 1 to 9999).
-func checkRecord(r *record) error {
+// checkRow says whether r is as every stored row is: an ID, valid UTF-8, within bounds, a vector of numbers, metadata of
+// the four kinds, times that JSON can write (years 1 to 9999; none is allowed while a row is on its way in).
+func checkRow(r *table.Row) error {
 	switch {
 	case r.ID == "":
 		return fmt.Errorf("record has no ID: %w", api.ErrInvalid)
@@ -221,11 +277,18 @@ func checkRecord(r *record) error {
 		return fmt.Errorf("text has %d bytes, more than %d: %w", len(r.Text), maxTextBytes, api.ErrTooLarge)
 	case !utf8.ValidString(r.Text):
 		return fmt.Errorf("text is not valid UTF-8 (a memory holds text, not bytes): %w", api.ErrInvalid)
-	case r.Time.Year() < 1 || r.Time.Year() > 9999:
-		return fmt.Errorf("time is in the year %d, not 1 to 9999: %w", r.Time.Year(), api.ErrInvalid)
+	case r.URI != nil && len(*r.URI) > maxURIBytes:
+		return fmt.Errorf("uri has %d bytes, more than %d: %w", len(*r.URI), maxURIBytes, api.ErrTooLarge)
+	case r.URI != nil && !utf8.ValidString(*r.URI):
+		return fmt.Errorf("uri is not valid UTF-8: %w", api.ErrInvalid)
+	}
+	for _, t := range []time.Time{r.Time, r.Expires} {
+		if year := t.Year(); year < 1 || year > 9999 {
+			return fmt.Errorf("time is in the year %d, not 1 to 9999: %w", year, api.ErrInvalid)
+		}
 	}
 	if r.Vector != nil {
-		if _, err := length(r.Vector); err != nil {
+		if err := checkVector(r.Vector); err != nil {
 			return err
 		}
 	}

@@ -14,53 +14,102 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"os"
 	"unicode/utf8"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/table"
 )
 
 // RestoreOptions says how Restore restores.
 type RestoreOptions struct {
 	Replace  bool  // in the place of what the memory holds; without it only an empty memory is restored into
-	MaxBytes int64 // the most to read, uncompressed; 0: 4 GiB
+	MaxBytes int64 // the most to read, uncompressed; 0: 64 GiB
 }
 
 const (
-	defaultMaxRestore = 4 << 30
+	defaultMaxRestore = 64 << 30
 	// maxObjectBytes bounds one object of a backup: the largest record, with every byte of text written as \u00XX.
-	maxObjectBytes = 6*(maxTextBytes+maxMetadataBytes+maxIDBytes) + 6*maxDimension + 1<<20
+	maxObjectBytes = 6*(maxTextBytes+maxMetadataBytes+maxIDBytes+maxURIBytes) + 6*maxDimension + 1<<20
 )
 
-// Restore makes the memory what the backup in r holds (either format; see backup.go), its embedder included: where that
-// is not the store's own, text can afterwards be neither added nor searched.
+// Restore makes the memory what the backup in r holds (either format; see backup.go), its embedder and settings included.
+// Attributes come along where the memory has none of that key and the backup is of a memory of the same name: they say
+// which one it is.
 //
-// The backup is read and checked to its end before anything is changed, and then put in place in one transaction: after
-// an error, or a crash, the memory is the old one or the new one. Damaged and truncated backups are refused with what
-// is wrong and where; such errors wrap api.ErrInvalid (api.ErrTooLarge past MaxBytes).
+// The backup is read and checked to its end, and built up beside the memory, before anything is changed. It is put in
+// place in one step: after an error, or a crash, the memory is the old one or the new one. Damaged and truncated backups
+// are refused with what is wrong and where; such errors wrap api.ErrInvalid (api.ErrTooLarge past MaxBytes). What is
+// restored is held in RAM, as all records are; while it replaces others, both are.
 func (s *Store) Restore(ctx context.Context, r io.Reader, opt RestoreOptions) (Header, error) {
-	if err := s.start(ctx); err != nil {
-		return Header{}, err
-	}
-	backup := backupReader{limit: cmp.Or(opt.MaxBytes, defaultMaxRestore), sum: sha256.New(), ids: make(map[string]bool)}
-	if err := backup.read(ctx, r); err != nil {
-		return Header{}, fmt.Errorf("restore memory %s: nothing was changed: %w", s.name, err)
-	}
-	err := s.write(ctx, func(b *batch) error {
-		if b.count > 0 && !opt.Replace {
-			return fmt.Errorf("it holds %d records: ask for their replacement (coma memory restore --replace): %w", b.count, api.ErrInvalid)
-		}
-		b.clear()
-		b.space = space{Embedder: backup.header.Embedder, Dimension: backup.header.Dimension}
-		for _, r := range backup.records {
-			b.add(r)
+	free := func(v *view) error {
+		if n := v.count(s.now()); n > 0 && !opt.Replace {
+			return fmt.Errorf("it holds %d records: ask for their replacement (coma memory restore --replace): %w", n, api.ErrInvalid)
 		}
 		return nil
+	}
+	if err := errors.Join(s.start(ctx), free(s.view.Load())); err != nil {
+		return Header{}, fmt.Errorf("restore memory %s: %w", s.name, err)
+	}
+	var backup *backupReader
+	err := s.rewrite(ctx, func(n *successor) error {
+		var c contents
+		c.rows, c.refs = []*table.Row{}, make(map[uint64]uint64)
+		saved := 0
+		backup = newBackupReader(cmp.Or(opt.MaxBytes, defaultMaxRestore), func(row *table.Row, references uint64) error {
+			c.rows = append(c.rows, row)
+			row.Seq = uint64(len(c.rows))
+			if references > 0 {
+				c.refs[row.Seq] = references
+			}
+			if len(c.rows)-saved < convertRecords {
+				return nil
+			}
+			saved = len(c.rows)
+			return n.put(c.rows[saved-convertRecords:])
+		})
+		if err := backup.read(ctx, r); err != nil {
+			return fmt.Errorf("nothing was changed: %w", err)
+		}
+		err := n.put(c.rows[saved:])
+		if err == nil {
+			n.table, err = table.New(s.tableOptions(), c.rows)
+		}
+		if err == nil {
+			err = n.sync()
+		}
+		if err != nil {
+			return err
+		}
+		return s.exclusively(ctx, func() error {
+			v := s.view.Load()
+			if err := free(v); err != nil {
+				return err
+			}
+			c.head = backup.head(v.head, s.name)
+			return s.succeed(n, c)
+		})
 	})
 	if err != nil {
 		return Header{}, fmt.Errorf("restore memory %s: %w", s.name, err)
 	}
 	return backup.header, nil
+}
+
+// head is the header of a memory that the backup is restored into.
+func (b *backupReader) head(old header, name string) header {
+	h := header{space: space{Embedder: b.header.Embedder, Dimension: b.header.Dimension},
+		declared: b.header.Declared, settings: b.header.Settings, attributes: maps.Clone(old.attributes)}
+	if h.attributes == nil {
+		h.attributes = make(map[string][]byte)
+	}
+	for key, value := range b.header.Attributes {
+		if _, has := h.attributes[key]; !has && b.header.Name == name {
+			h.attributes[key] = value
+		}
+	}
+	return h
 }
 
 // RestoreFile restores the backup in the file at path.
@@ -84,7 +133,8 @@ func Inspect(path string) (Header, error) {
 		return Header{}, fmt.Errorf("inspect backup: %w", err)
 	}
 	defer file.Close() // read only
-	backup := backupReader{limit: maxObjectBytes, sum: sha256.New(), headerOnly: true}
+	backup := newBackupReader(maxObjectBytes, nil)
+	backup.headerOnly = true
 	if err := backup.read(context.Background(), file); err != nil {
 		return Header{}, fmt.Errorf("inspect backup %s: %w", path, err)
 	}
@@ -95,12 +145,19 @@ func Inspect(path string) (Header, error) {
 type backupReader struct {
 	limit      int64 // bytes, uncompressed
 	headerOnly bool
+	take       func(row *table.Row, references uint64) error
 
 	header  Header
-	records []*record
+	records int // read so far
 	ids     map[string]bool
 	sum     hash.Hash
 	objects int // read so far: the header is 1
+}
+
+// newBackupReader reads up to limit bytes, uncompressed, and hands each record on as it comes: it is checked, but it is
+// not known yet whether the backup is whole.
+func newBackupReader(limit int64, take func(row *table.Row, references uint64) error) *backupReader {
+	return &backupReader{limit: limit, take: take, ids: make(map[string]bool), sum: sha256.New()}
 }
 
 func (b *backupReader) read(ctx context.Context, r io.Reader) error {
@@ -141,7 +198,7 @@ func (b *backupReader) locate(err error) error {
 	}
 	where := "at the header"
 	if b.objects > 0 {
-		where = fmt.Sprintf("after record %d of %d", len(b.records), b.header.Records)
+		where = fmt.Sprintf("after record %d of %d", b.records, b.header.Records)
 	}
 	if errors.As(err, new(*os.PathError)) {
 		return fmt.Errorf("read backup: %w", err) // the disk failed, not the backup
@@ -278,8 +335,15 @@ func (b *backupReader) readHeader(object []byte) error {
 		return fmt.Errorf("it has version %d: %w", h.Version, api.ErrInvalid)
 	case h.Records < 0:
 		return fmt.Errorf("it has %d records: %w", h.Records, api.ErrInvalid)
-	case h.Embedder == "" || h.Dimension < 1 || h.Dimension > maxDimension:
+	case h.Embedder == "" || h.Dimension < 0 || h.Dimension > maxDimension:
 		return fmt.Errorf("it has embedder %q with %d dimensions: %w", h.Embedder, h.Dimension, api.ErrInvalid)
+	case h.Settings.TTL < 0 || h.Settings.Limit < 0:
+		return fmt.Errorf("it has ttl %v and limit %d: %w", h.Settings.TTL, h.Settings.Limit, api.ErrInvalid)
+	}
+	for key, value := range b.header.Attributes {
+		if key == "" || len(key)+len(value) > maxAttributeBytes {
+			return fmt.Errorf("attribute %q has %d bytes: %w", key, len(value), api.ErrInvalid)
+		}
 	}
 	return nil
 }
@@ -303,13 +367,20 @@ func (b *backupReader) readRecord(object []byte) error {
 	if len(vector) != 0 && len(vector) != 4*b.header.Dimension {
 		return fmt.Errorf("vector has %d bytes, not 4 for each of %d dimensions: %w", len(vector), b.header.Dimension, api.ErrInvalid)
 	}
-	r := &record{Record: api.Record{ID: in.ID, Text: in.Text, Time: micro(in.Time), Metadata: meta, Vector: vectorFrom(vector)}}
-	if err := checkRecord(r); err != nil {
+	r := &table.Row{Record: api.Record{ID: in.ID, Time: micro(in.Time), Expires: micro(in.Expires), Metadata: meta, Vector: vectorFrom(vector)},
+		URI: in.URI, NoText: in.Text == nil, NoMetadata: in.Metadata == nil}
+	if in.Text != nil {
+		r.Text = *in.Text
+	}
+	if b.header.Version == 1 {
+		r.NoText = r.Text == ""
+	}
+	if err := checkRow(r); err != nil {
 		return err
 	}
 	b.ids[in.ID] = true
-	b.records = append(b.records, r)
-	return nil
+	b.records++
+	return b.take(r, in.References)
 }
 
 func (b *backupReader) readEnd(object []byte) error {
@@ -318,8 +389,8 @@ func (b *backupReader) readEnd(object []byte) error {
 	if err := b.decode(object, &end); err != nil {
 		return err
 	}
-	if end.Records != len(b.records) {
-		return fmt.Errorf("its end says %d records, there are %d: %w", end.Records, len(b.records), api.ErrInvalid)
+	if end.Records != b.records {
+		return fmt.Errorf("its end says %d records, there are %d: %w", end.Records, b.records, api.ErrInvalid)
 	}
 	if end.SHA256 != sum {
 		return fmt.Errorf("its checksum is %s, of what is there %s: %w", end.SHA256, sum, api.ErrInvalid)

@@ -1,14 +1,13 @@
 package memory
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/table"
 )
 
 // nearCandidates is among how many of the nearest records a retriever chooses unless it is to look at all: the number
@@ -56,7 +55,7 @@ func (s *Store) retrieve(ctx context.Context, r api.Retrieval) ([]api.Match, err
 
 // candidate is a record that a retriever may choose.
 type candidate struct {
-	record   *record
+	record   *table.Row
 	distance float64 // in the space that was asked for
 	score    float64 // what the retriever makes of it
 }
@@ -67,36 +66,24 @@ func (s *Store) candidates(ctx context.Context, q api.Query, all bool, space api
 	if err := s.start(ctx); err != nil {
 		return nil, nil, err
 	}
-	distance, ok := map[api.Space]func(a, b []float32) float64{"": squaredBetween, api.L2: squaredBetween, api.Cosine: cosineBetween}[space]
+	metric, ok := map[api.Space]table.Metric{"": table.L2, api.L2: table.L2, api.Cosine: table.Cosine}[space]
 	if !ok {
 		return nil, nil, fmt.Errorf("space %q is neither %s nor %s: %w", space, api.L2, api.Cosine, api.ErrInvalid)
 	}
-	matches, err := compile(q.Filter)
+	v, vector, err := s.queryVector(ctx, q)
+	if err != nil || vector == nil {
+		return nil, nil, err
+	}
+	if q.K = nearCandidates; all {
+		q.K = v.snap.Len()
+	}
+	hits, err := s.nearest(ctx, v, vector, q, metric)
 	if err != nil {
 		return nil, nil, err
 	}
-	vector := q.Vector
-	if len(vector) == 0 {
-		made, err := s.embed(ctx, []string{q.Text})
-		if err != nil || made[0] == nil {
-			return nil, nil, err
-		}
-		vector = made[0]
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if err := checkVector(vector, s.space()); err != nil {
-		return nil, nil, err
-	}
-	var found []candidate
-	for _, r := range s.state.line.between(q.Since, q.Until) {
-		if r.Vector != nil && matches(r) {
-			found = append(found, candidate{record: r, distance: distance(vector, r.Vector)})
-		}
-	}
-	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
-	if !all && len(found) > nearCandidates {
-		found = found[:nearCandidates]
+	found := make([]candidate, len(hits))
+	for i, h := range hits {
+		found[i] = candidate{record: h.Row, distance: h.Distance}
 	}
 	return found, vector, nil
 }
@@ -126,15 +113,6 @@ func (s *Store) present(now time.Time) time.Time {
 		return s.now()
 	}
 	return now
-}
-
-func squaredBetween(a, b []float32) float64 {
-	sum := 0.0
-	for i, x := range a {
-		d := float64(x) - float64(b[i])
-		sum += d * d
-	}
-	return sum
 }
 
 // cosineBetween is 1 for a vector of length 0, which has no direction.

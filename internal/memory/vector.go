@@ -10,37 +10,36 @@ import (
 // maxDimension bounds vectors; known models have up to 12,288 dimensions.
 const maxDimension = 1 << 16
 
-// length returns the Euclidean length of v, or an error where v points nowhere: zero, NaN, infinite. It is computed in
-// float64, which neither overflows nor vanishes for any float32.
-func length(v []float32) (float64, error) {
-	var sum float64
+// checkVector refuses what nothing can be compared with: NaN, infinities, no or too many dimensions. Zeros are allowed.
+func checkVector(v []float32) error {
+	if len(v) == 0 || len(v) > maxDimension {
+		return fmt.Errorf("vector has %d dimensions, not 1 to %d: %w", len(v), maxDimension, api.ErrInvalid)
+	}
 	for i, x := range v {
-		f := float64(x)
-		if math.IsNaN(f) || math.IsInf(f, 0) {
-			return 0, fmt.Errorf("vector has %v at place %d: %w", x, i, api.ErrInvalid)
+		if x-x != 0 { // NaN, or infinite
+			return fmt.Errorf("vector has %v at place %d: %w", x, i, api.ErrInvalid)
 		}
-		sum += f * f
 	}
-	if sum == 0 {
-		return 0, fmt.Errorf("vector is zero: it has no direction to compare: %w", api.ErrInvalid)
-	}
-	return math.Sqrt(sum), nil
+	return nil
 }
 
-// unit returns v at length 1: v itself where that is its length already (to a millionth, chromem's own tolerance).
-func unit(v []float32) ([]float32, error) {
-	n, err := length(v)
-	if err != nil {
-		return nil, err
+// length returns the Euclidean length of v. It is computed in float64, which neither overflows nor vanishes for any
+// float32.
+func length(v []float32) float64 {
+	var sum float64
+	for _, x := range v {
+		sum += float64(x) * float64(x)
 	}
-	if math.Abs(n-1) < 1e-6 {
-		return v, nil
+	return math.Sqrt(sum)
+}
+
+// unit brings v to length 1 (to a millionth) in place; a zero vector stays one.
+func unit(v []float32) {
+	if n := length(v); n > 0 && math.Abs(n-1) >= 1e-6 {
+		for i, x := range v {
+			v[i] = float32(float64(x) / n)
+		}
 	}
-	u := make([]float32, len(v))
-	for i, x := range v {
-		u[i] = float32(float64(x) / n)
-	}
-	return u, nil
 }
 
 func isZero(v []float32) bool {
