@@ -60,7 +60,7 @@ func (q *Query) Distance(v []float32) float64 { return Distance(q.metric, q.vect
 //
 // which is product·scale + residue·B + length·C + length²·E + F ≥ 0 with B to F the same for all rows. It is computed in
 // float32; what that may lose is given back beforehand: each residue has slack·|b| added, which is slack·|a||b| in the
-// sum, and the squares of L2 are made smaller by slack. Where a number is infinite or not one, the comparison lets
+// sum, and the squares of L2 are made smaller by slack; the distance of IP, 1 − a·b, is itself rounded in float64. Where a number is infinite or not one, the comparison lets
 // the row through.
 func (q *Query) Sift(s *Slab, rows uint64, limit float64) uint64 {
 	if !q.sieve || math.IsInf(limit, 1) {
@@ -77,7 +77,7 @@ func (q *Query) Sift(s *Slab, rows uint64, limit float64) uint64 {
 		e = -0.5 * (1 - slack)
 		f = float32((limit - q.square*(1-slack)) / 2)
 	case IP:
-		f = float32(limit - 1)
+		f = float32(limit - 1 + 0x1p-51*(1+math.Abs(limit)))
 	default:
 		c = float32(q.residue - (1-limit)*length)
 	}
