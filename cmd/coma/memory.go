@@ -27,7 +27,7 @@ backend, runs or not.`,
   coma memory import garden http://localhost:8001/collection`,
 	})
 	cmd.AddCommand(newMemoryLs(), newMemoryShow(), newMemoryQuery(), newMemoryBackup(), newMemoryRestore(),
-		newMemoryExport(), newMemoryImport(), newMemoryReembed(), newMemoryRm())
+		newMemoryExport(), newMemoryImport(), newMemoryReembed(), newMemoryCompact(), newMemoryRm())
 	return cmd
 }
 

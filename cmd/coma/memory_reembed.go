@@ -54,7 +54,7 @@ where the backend runs.`,
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), info)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s of %s have vectors of %s now\n", plural(info.Records, "record"), args[0], info.Embedder)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, with vectors of %s\n", args[0], plural(info.Records, "record"), info.Embedder)
 			return nil
 		},
 	}

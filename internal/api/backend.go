@@ -48,6 +48,9 @@ type Backend interface {
 	BackupMemory(ctx context.Context, agent, path string) (MemoryInfo, error)
 	RestoreMemory(ctx context.Context, agent, path string, replace bool) (MemoryInfo, error)
 
+	// CompactMemory gives the room of deleted records back to the disk.
+	CompactMemory(ctx context.Context, agent string) (MemoryInfo, error)
+
 	// Shutdown asks a backend that runs as a daemon to stop.
 	Shutdown(ctx context.Context) error
 }
@@ -165,14 +168,18 @@ type MemoryInfo struct {
 	Name       string `json:"name"`                 // of the agent, or of the collection
 	Collection string `json:"collection,omitempty"` // the ID of a collection that is no agent's
 
-	Records   int       `json:"records"`
-	Bytes     int64     `json:"bytes"`          // on disk
-	Held      int64     `json:"held,omitempty"` // bytes in the backend's own memory, about, while it is open there
-	Embedder  string    `json:"embedder,omitempty"`
-	Dimension int       `json:"dimension,omitempty"`
-	Oldest    time.Time `json:"oldest,omitzero"`
-	Newest    time.Time `json:"newest,omitzero"`
-	Problem   string    `json:"problem,omitempty"` // why the rest is not known
+	Records   int    `json:"records"`
+	Bytes     int64  `json:"bytes"`          // on disk
+	Held      int64  `json:"held,omitempty"` // bytes in the backend's own memory, about, while it is open there
+	Embedder  string `json:"embedder,omitempty"`
+	Dimension int    `json:"dimension,omitempty"`
+
+	TTL   time.Duration `json:"ttl,omitempty"`   // see MemorySettings
+	Limit int           `json:"limit,omitempty"` // see MemorySettings
+
+	Oldest  time.Time `json:"oldest,omitzero"`
+	Newest  time.Time `json:"newest,omitzero"`
+	Problem string    `json:"problem,omitempty"` // why the rest is not known
 }
 
 // Status is what is known of a backend.

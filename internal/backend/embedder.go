@@ -1,9 +1,10 @@
 package backend
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -60,6 +61,15 @@ func (a *agent) memory() (*memory.Store, error) {
 func (a *agent) adopt() error {
 	a.opening.Lock()
 	defer a.opening.Unlock()
+	if a.store == nil {
+		return nil
+	}
+	name, insist := a.wanted()
+	e, err := a.backend.embedders.Find(name)
+	if err != nil {
+		return fmt.Errorf("memory of agent %s: %w", a.name, err)
+	}
+	a.store.Speak(e, insist)
 	return a.configure()
 }
 
@@ -87,22 +97,55 @@ func (a *agent) configure() error {
 // answerWithin bounds how long a service of vectors is waited for at the start.
 const answerWithin = 15 * time.Second
 
-// lookAtEmbedder tells whoever runs the agent, in one line, that the embedder that was asked for cannot work: no key, or
-// nobody there. Each Add will tell it, too; here it is told before any module has one to lose.
+// lookAtEmbedder tells whoever runs the agent, in one line, that its memory can take no texts: the embedder has no key,
+// or is not there, or is another than the one that the memory's vectors are of. Each Add tells it, too; here it is told
+// before any module has one to lose. The memory itself is not opened for that, nor is a model decoded.
 func (h *host) lookAtEmbedder(ctx context.Context) {
-	name, _ := h.agent.wanted()
-	if name == "" {
+	a := h.agent
+	name, insist := a.wanted()
+	has, err := a.backend.peek(a.name)
+	switch {
+	case err != nil: // opening it tells
+		return
+	case has == "":
+	case !insist:
+		name = has
+	case embed.Same(name, has):
+	default:
+		h.warn("memory: its vectors are of %s, and %s is asked for, which cannot be compared: coma memory reembed %s", has, name, a.name)
 		return
 	}
-	e, err := h.agent.backend.embedders.Find(name)
-	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, answerWithin)
-		defer cancel()
-		err = embed.Ready(ctx, e)
-		name = cmp.Or(e.Name(), name)
+	if spec, err := embed.Parse(name); err != nil || !spec.Remote() {
+		return // one inside this program; what a memory names and nobody knows is told by opening it
 	}
-	if err != nil && ctx.Err() == nil {
-		h.console.Log("", api.LogEntry{Time: time.Now(), Level: slog.LevelWarn.String(),
-			Text: fmt.Sprintf("memory: the embedder %s makes no vectors: %v", name, err)})
+	e, err := a.backend.embedders.Find(name)
+	if err != nil {
+		return
 	}
+	patience, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	if err := embed.Ready(patience, e); err != nil && ctx.Err() == nil {
+		h.warn("memory: the embedder %s makes no vectors: %v", e.Name(), err)
+	}
+}
+
+func (h *host) warn(format string, args ...any) {
+	h.console.Log("", api.LogEntry{Time: time.Now(), Level: slog.LevelWarn.String(), Text: fmt.Sprintf(format, args...)})
+}
+
+// peek returns whose vectors the records of an agent's memory have; "" where there are none, or nobody knows because
+// another process has it.
+func (b *Backend) peek(name string) (string, error) {
+	path, err := memory.Path(b.memoryDir(), name)
+	if err != nil {
+		return "", err
+	}
+	head, err := memory.Peek(path)
+	switch {
+	case err == nil:
+		return head.Embedder, nil
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, api.ErrInUse):
+		return "", nil
+	}
+	return "", err
 }

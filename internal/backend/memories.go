@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/memory"
 	"github.com/concurrent-modular-agent/coma/internal/nearest"
 )
@@ -51,6 +52,7 @@ func memoryInfo(info memory.Info) api.MemoryInfo {
 	out := api.MemoryInfo{
 		Name: info.Name, Records: info.Records, Bytes: info.Bytes, Embedder: info.Embedder, Dimension: info.Dimension,
 		Oldest: info.Oldest, Newest: info.Newest, Problem: info.Problem,
+		Held: info.HeldBytes, TTL: info.Settings.TTL, Limit: info.Settings.Limit,
 	}
 	if info.InUse {
 		out.Problem = "in use by another process"
@@ -114,7 +116,16 @@ func (m *heldMemory) Close() error { return m.close() }
 
 // CreateMemory implements api.Backend.
 func (b *Backend) CreateMemory(ctx context.Context, name, embedder string) error {
-	return b.withMemory(name, true, func(s *memory.Store) error { return nil })
+	return b.withMemory(name, true, func(s *memory.Store) error {
+		if embedder == "" {
+			return nil
+		}
+		spec, err := embed.Parse(embedder)
+		if err != nil {
+			return err
+		}
+		return s.Declare(ctx, spec.String())
+	})
 }
 
 // ReembedMemory implements api.Backend.
@@ -150,6 +161,19 @@ func (b *Backend) RemoveMemory(_ context.Context, name string) error {
 		return fmt.Errorf("remove memory %q: %w: the agent runs; stop it first, or clear the memory from a module", name, api.ErrInUse)
 	}
 	return memory.Remove(b.memoryDir(), name)
+}
+
+// CompactMemory implements api.Backend.
+func (b *Backend) CompactMemory(ctx context.Context, name string) (info api.MemoryInfo, err error) {
+	err = b.withMemory(name, false, func(s *memory.Store) error {
+		if err := s.Compact(ctx); err != nil {
+			return err
+		}
+		now, err := s.Info()
+		info = memoryInfo(now)
+		return err
+	})
+	return info, err
 }
 
 // BackupMemory implements api.Backend.

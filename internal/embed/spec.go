@@ -134,6 +134,13 @@ func (s Spec) String() string {
 	return s.Kind
 }
 
+// Same says whether two names are of one embedder, as "hash" and "hashing-1" are.
+func Same(name, other string) bool {
+	a, errA := Parse(name)
+	b, errB := Parse(other)
+	return errA == nil && errB == nil && a == b
+}
+
 // Remote says whether texts leave this program.
 func (s Spec) Remote() bool { return s.Kind == OpenAI || s.Kind == Ollama || s.Kind == URL }
 

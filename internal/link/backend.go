@@ -201,6 +201,12 @@ func (c *Client) RestoreMemory(ctx context.Context, agent, path string, replace 
 	return info, err
 }
 
+// CompactMemory implements api.Backend.
+func (c *Client) CompactMemory(ctx context.Context, agent string) (info api.MemoryInfo, err error) {
+	err = c.wire.call(ctx, methodCompact, memoryParams{Agent: agent}, &info)
+	return info, err
+}
+
 // Shutdown implements api.Backend.
 func (c *Client) Shutdown(ctx context.Context) error {
 	return c.wire.call(ctx, methodShutdown, nil, nil)

@@ -71,6 +71,7 @@ const (
 	methodCreateMem = "memory.create"     // embedderParams
 	methodReembed   = "memory.reembed"    // embedderParams → api.MemoryInfo; tells "progress" until it answers
 	methodRemoveMem = "memory.remove"     // memoryParams
+	methodCompact   = "memory.compact"    // memoryParams → api.MemoryInfo
 	methodBackup    = "memory.backup"     // memoryFile → api.MemoryInfo
 	methodRestore   = "memory.restore"    // memoryFile → api.MemoryInfo
 	methodShutdown  = "shutdown"          //

@@ -152,6 +152,9 @@ var toolMethods = map[string]connMethod{
 	methodRestore: connCall(func(ctx context.Context, c *serving, p memoryFile) (any, error) {
 		return c.host.RestoreMemory(ctx, p.Agent, p.Path, p.Replace)
 	}),
+	methodCompact: connCall(func(ctx context.Context, c *serving, p memoryParams) (any, error) {
+		return c.host.CompactMemory(ctx, p.Agent)
+	}),
 	methodShutdown: connCall(func(ctx context.Context, c *serving, _ struct{}) (any, error) {
 		return nil, c.host.Shutdown(ctx)
 	}),

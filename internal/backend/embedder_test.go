@@ -1,0 +1,159 @@
+package backend_test
+
+import (
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/link"
+)
+
+// embedderOf tells whose the vectors of agent a's memory are.
+func embedderOf(t *testing.T, b api.Backend) string {
+	t.Helper()
+	infos, err := b.Memories(t.Context(), false)
+	if err != nil || len(infos) != 1 {
+		t.Fatalf("%+v, %v", infos, err)
+	}
+	return infos[0].Embedder
+}
+
+// remember adds a text as a module of the agent that is run would.
+func remember(t *testing.T, h api.Host, text string) error {
+	t.Helper()
+	s, err := h.Open(t.Context(), api.Identity{Agent: "a", Module: "m", Generation: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Memory().Add(t.Context(), []api.Record{{Text: text}})
+	return errors.Join(err, s.Close(api.Finished))
+}
+
+func TestEmbedderThatIsAskedFor(t *testing.T) {
+	for _, test := range []struct{ attached, environment, want string }{
+		{"", "", "minilm"},
+		{"hash", "", "hashing-1"},
+		{"", "hash", "hashing-1"},
+		{"hash", "minilm", "hashing-1"},
+	} {
+		b := open(t, func(o *backend.Options) { o.Embedder = test.environment })
+		h, err := b.Attach(t.Context(), api.Attachment{Agent: "a", Memory: api.MemorySettings{Embedder: test.attached}}, newConsole())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := remember(t, h, "the soil is dry"); err != nil {
+			t.Error(err)
+		}
+		if got := embedderOf(t, b); got != test.want {
+			t.Errorf("coma.yaml %q, COMA_EMBEDDER %q: %s, want %s", test.attached, test.environment, got, test.want)
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestEmbeddersThatMeanNothing(t *testing.T) {
+	b := open(t)
+	_, err := b.Attach(t.Context(), api.Attachment{Agent: "a", Memory: api.MemorySettings{Embedder: "openia"}}, newConsole())
+	if !errors.Is(err, api.ErrInvalid) || !strings.Contains(err.Error(), `did you mean "openai"`) {
+		t.Errorf("%v", err)
+	}
+	if _, err := backend.Open(backend.Options{Embedder: "openia", Offline: true}); !errors.Is(err, api.ErrInvalid) || !strings.Contains(err.Error(), "COMA_EMBEDDER") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestEmbedderThatCannotWorkIsToldAtTheStartAndAtEachAdd(t *testing.T) {
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	t.Setenv("OPENAI_API_KEY", "")
+	t.Setenv("OPENAI_BASE_URL", "")
+	for embedder, want := range map[string]string{"openai": "OPENAI_API_KEY is not set", gone.URL + "/v1#m": "does the service run?"} {
+		t.Run(embedder, func(t *testing.T) {
+			b := open(t)
+			console := newConsole()
+			h, err := b.Attach(t.Context(), api.Attachment{Agent: "a", Memory: api.MemorySettings{Embedder: embedder}}, console)
+			if err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case line := <-console.logs:
+				if !strings.HasPrefix(line, ": memory: the embedder ") || !strings.Contains(line, want) || strings.Contains(line, "\n") {
+					t.Errorf("%q, want %q", line, want)
+				}
+			case <-time.After(20 * time.Second):
+				t.Error("nothing is told")
+			}
+			for range 2 {
+				if err := remember(t, h, "the soil is dry"); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("add: %v, want %q", err, want)
+				}
+			}
+			if err := h.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestMemoriesThatToolsHold(t *testing.T) {
+	b := open(t, func(o *backend.Options) { o.Embedder = "hash" })
+	client, err := link.Dial(t.Context(), socket(t, b), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.OpenMemory(t.Context(), "a"); !errors.Is(err, api.ErrNotFound) {
+		t.Errorf("one that is not there: %v", err)
+	}
+	for range 2 { // the second time it is there
+		if err := client.CreateMemory(t.Context(), "a", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := client.OpenMemory(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Add(t.Context(), []api.Record{{Text: "held"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.RemoveMemory(t.Context(), "a"); !errors.Is(err, api.ErrInUse) {
+		t.Errorf("removed while it is held: %v", err)
+	}
+	if err := errors.Join(m.Close(), m.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := m.Count(t.Context(), nil); err != nil || n != 1 { // each call opens it for itself
+		t.Errorf("%d, %v", n, err)
+	}
+	if err := b.RemoveMemory(t.Context(), "a"); err != nil {
+		t.Errorf("%v", err)
+	}
+	if err := client.CreateMemory(t.Context(), "a", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.OpenMemory(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	// A connection that ends gives back what it held.
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+	deadline := time.After(20 * time.Second)
+	for {
+		err := b.RemoveMemory(t.Context(), "a")
+		if err == nil {
+			break
+		}
+		select {
+		case <-deadline:
+			t.Fatal(err)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
