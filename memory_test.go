@@ -69,7 +69,7 @@ func TestConditions(t *testing.T) {
 		{"contains to the letter", coma.Contains("Bees"), ""},
 		{"does not contain", coma.NotContains("bees"), "ade"},
 		{"matches", coma.Matches(`^b.*y$|\bdry\b`), "bd"},
-		{"does not match", coma.NotMatches(`[aeiou]{2}`), "ade"},
+		{"does not match", coma.NotMatches(`[aeiou]{2}`), "ae"},
 		{"all", coma.All(coma.Contains("bees"), coma.Key("day").Greater(2)), "c"},
 		{"any", coma.Any(coma.Contains("apples"), coma.Key("mood").Equal("thirsty")), "ad"},
 		{"any of all", coma.Any(coma.All(coma.Contains("bees"), coma.Key("mood").Equal("calm")), coma.Contains("dry")), "cd"},
