@@ -231,7 +231,7 @@ func (w *writer) finish(dimension int) *Snapshot {
 
 // wasteful says that more than half of what a snapshot holds is of rows that are gone.
 func (s *Snapshot) wasteful() bool {
-	const few = 4096 // not worth the work
+	const few = 2 * blockSlots // not worth the work
 	return s.slots() > 2*s.rows+few || len(s.dict.texts) > 2*s.texts+few
 }
 
