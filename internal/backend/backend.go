@@ -42,6 +42,7 @@ type Options struct {
 	User        string // of MQTT clients; "": coma
 	Password    string // of MQTT clients; "": none is asked for, which only loopback allows
 	Token       string // of the API; "": a fresh one
+	ChromaToken string // of Chroma's clients, who may send Token instead; "": they need none on loopback
 
 	Embedder string // the name of the one that memories are to use where their agent asks for none; "": their own, else embed.Default
 	Stop     func() // what Shutdown calls; nil: Shutdown is refused

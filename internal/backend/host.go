@@ -26,6 +26,9 @@ func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) 
 	if _, err := embed.Parse(as.Memory.Embedder); err != nil {
 		return nil, fmt.Errorf("agent %s: %w", as.Agent, err)
 	}
+	if err := b.listen.release(as.Agent); err != nil { // a Chroma client's, opened with other settings
+		return nil, err
+	}
 	a, err := b.use(as.Agent, &as)
 	if err != nil {
 		return nil, err

@@ -10,23 +10,26 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/chroma"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
 
 const defaultUser = "coma"
 
 // sockets are the sockets of the API: a unix socket that the user's processes alone may open, and a TCP port that asks
-// for the token.
+// for the token, but not Chroma's clients.
 type sockets struct {
-	unix, tcp *http.Server
-	port      string // host:port
-	failed    chan error
+	unix, tcp   *http.Server
+	port        string // host:port
+	failed      chan error
+	collections *collections
 }
 
 func openSockets(b *Backend) (*sockets, error) {
@@ -48,11 +51,14 @@ func openSockets(b *Backend) (*sockets, error) {
 		return nil, errors.Join(fmt.Errorf("open API port: %w", err), local.Close())
 	}
 	quiet := slog.NewLogLogger(b.log.Handler(), slog.LevelDebug)
+	collections := newCollections(b)
+	routes := b.routes(collections)
 	l := &sockets{
-		unix:   &http.Server{Handler: b.routes(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet},
-		tcp:    &http.Server{Handler: b.guard(b.routes()), ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet},
-		port:   remote.Addr().String(),
-		failed: make(chan error, 2),
+		unix:        &http.Server{Handler: routes, ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet},
+		tcp:         &http.Server{Handler: b.guard(routes), ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet},
+		port:        remote.Addr().String(),
+		failed:      make(chan error, 2),
+		collections: collections,
 	}
 	go func() { l.failed <- l.unix.Serve(local) }()
 	go func() { l.failed <- l.tcp.Serve(remote) }()
@@ -90,12 +96,23 @@ func (l *sockets) close() error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, l.collections.close())...)
 }
 
-func (b *Backend) routes() http.Handler {
+// release frees an agent's memory that no Chroma client uses just now, as collections.release does.
+func (l *sockets) release(agent string) error {
+	if l == nil {
+		return nil // offline
+	}
+	return l.collections.release(agent)
+}
+
+func (b *Backend) routes(collections *collections) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /rpc", b.server)
+	mux.Handle("/api/", chroma.New(chroma.Options{
+		Memories: collections, Databases: filepath.Join(collections.dir(), "databases.json"), Log: b.log,
+	}))
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
@@ -104,21 +121,55 @@ func (b *Backend) routes() http.Handler {
 
 // guard lets through what comes from this machine's own programs, or knows the token: the Host header must name the
 // address that is listened on (a web page that has made its name point here cannot), and all but /health needs the
-// token.
+// token. Chroma's clients, which bring none, need none on loopback unless Options.ChromaToken asks for one.
 func (b *Backend) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if b.loopback() && !Loopback(r.Host) {
 			http.Error(w, "the Host header does not name this machine", http.StatusForbidden)
 			return
 		}
-		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if r.URL.Path != "/health" && (!ok || subtle.ConstantTimeCompare([]byte(token), []byte(b.opt.Token)) != 1) {
+		authorization := r.Header.Get("Authorization")
+		switch {
+		case r.URL.Path == "/health":
+		case strings.HasPrefix(r.URL.Path, "/api/"):
+			if !b.guardChroma(w, r, authorization) {
+				return
+			}
+		case !bears(authorization, b.opt.Token):
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			http.Error(w, "the token is missing or wrong: send Authorization: Bearer <token>", http.StatusUnauthorized)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// guardChroma reports whether a request to the Chroma API may go on, and has answered it otherwise. A web page of another
+// origin may not even send what it cannot read the answer of.
+func (b *Backend) guardChroma(w http.ResponseWriter, r *http.Request, authorization string) bool {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		if u, err := url.Parse(origin); b.loopback() && (err != nil || !Loopback(u.Host)) {
+			chroma.Refuse(w, http.StatusForbidden, "a web page of another machine may not use this server")
+			return false
+		}
+	}
+	token := b.opt.ChromaToken
+	if token == "" && b.loopback() {
+		return true
+	}
+	for _, own := range []string{token, b.opt.Token} {
+		if own != "" && (bears(authorization, own) || bears("Bearer "+strings.TrimPrefix(r.Header.Get("X-Chroma-Token"), "Bearer "), own)) {
+			return true
+		}
+	}
+	chroma.Refuse(w, http.StatusUnauthorized, "the token is missing or wrong: send Authorization: Bearer <token>, or X-Chroma-Token")
+	return false
+}
+
+// bears reports whether an Authorization header has the token.
+func bears(authorization, token string) bool {
+	given, ok := strings.CutPrefix(authorization, "Bearer ")
+	return ok && subtle.ConstantTimeCompare([]byte(given), []byte(token)) == 1
 }
 
 // Loopback reports whether an address, with or without a port, is one that other machines cannot reach.

@@ -154,6 +154,9 @@ func (b *Backend) ReembedMemory(ctx context.Context, name, embedder string, prog
 
 // RemoveMemory implements api.Backend. The memory of an agent that runs is refused: its modules would go on with nothing.
 func (b *Backend) RemoveMemory(_ context.Context, name string) error {
+	if err := b.listen.release(name); err != nil {
+		return err
+	}
 	if err := b.withMemory(name, false, func(*memory.Store) error { return nil }); errors.Is(err, api.ErrNotFound) || errors.Is(err, api.ErrInUse) {
 		return err // a damaged one is removed below
 	}

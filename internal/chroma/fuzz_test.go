@@ -21,10 +21,10 @@ func FuzzRequest(f *testing.F) {
 			f.Add([]byte(body))
 		}
 	}
+	server := newServer(f)
+	const collections = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 	f.Fuzz(func(t *testing.T, body []byte) {
-		server := New(Options{Memories: &fakes{stores: map[Key]*fake{}}, Databases: filepath.Join(t.TempDir(), "databases.json")})
-		const collections = "/api/v2/tenants/default_tenant/databases/default_database/collections"
-		created := send(t, server, "POST", collections, []byte(`{"name":"fuzz"}`))
+		created := send(t, server, "POST", collections, []byte(`{"name":"fuzz","get_or_create":true}`))
 		var c struct{ ID string }
 		if err := json.Unmarshal(created, &c); err != nil {
 			t.Fatal(err)
@@ -33,8 +33,8 @@ func FuzzRequest(f *testing.F) {
 		for _, operation := range []string{"add", "upsert", "update", "get", "query", "delete"} {
 			send(t, server, "POST", collections+"/"+c.ID+"/"+operation, body)
 		}
-		send(t, server, "PUT", collections+"/"+c.ID, body)
 		send(t, server, "POST", collections, body)
+		send(t, server, "PUT", collections+"/"+c.ID, body)
 	})
 }
 

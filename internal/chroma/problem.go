@@ -66,6 +66,15 @@ func asProblem(err error) *problem {
 	return &problem{http.StatusInternalServerError, "InternalError", err.Error()}
 }
 
+// Refuse answers a request that must not reach the server, as clients expect it: 401 and 403.
+func Refuse(w http.ResponseWriter, status int, text string) {
+	kind := "AuthError"
+	if status == http.StatusUnauthorized {
+		kind = "AuthorizationError"
+	}
+	_ = (&problem{status, kind, text}).write(w) // a client that has gone misses nothing
+}
+
 // write sends the problem.
 func (p *problem) write(w http.ResponseWriter) error {
 	body, err := json.Marshal(struct {
