@@ -177,7 +177,10 @@ func (c chance) value() any {
 
 func (c chance) text() string {
 	words := []string{"soil", "light", "water", "leaf", "night", "日本", "🌱"}
-	return pick(c, words...) + " " + pick(c, words...) + " " + pick(c, words...)
+	if c.IntN(40) == 0 {
+		words = append(words, fmt.Sprint("rare", 100+c.IntN(300)))
+	}
+	return pick(c, words...) + " " + pick(c, words...) + " " + words[len(words)-1]
 }
 
 func (c chance) vector() []float32 {
@@ -243,9 +246,9 @@ func (c chance) filter(depth int) api.Filter {
 			f.Filters = append(f.Filters, c.filter(depth+1))
 		}
 	case "contains", "notcontains":
-		f.Value = pick(c, "soil", "l", "日", " ", "soil light", "no such words")
+		f.Value = pick(c, "soil", "l", "日", " ", "soil light", "no such words", fmt.Sprint("rare", 100+c.IntN(300)))
 	case "regex", "notregex":
-		f.Value = pick(c, "^soil", "(?i)LEAF|日", "t$", ".*")
+		f.Value = pick(c, "^soil", "(?i)LEAF|日", "t$", ".*", fmt.Sprintf("rare%d$", 100+c.IntN(300)))
 	case "in", "nin":
 		f.Key = key()
 		list := make([]any, 1+c.IntN(8))

@@ -139,23 +139,26 @@ func (a candidate) compare(b candidate) int {
 	return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.slot, b.slot))
 }
 
-// finding is the k nearest that one goroutine found: a heap, the furthest on top.
+// finding is the k nearest that one goroutine found: a list, and from k on a heap, the furthest on top.
 type finding struct{ heap []candidate }
 
 func (f *finding) take(c *search, x candidate) {
 	switch {
 	case len(f.heap) < c.k:
 		f.heap = append(f.heap, x)
-		f.up(len(f.heap) - 1)
+		if len(f.heap) < c.k {
+			return
+		}
+		for i := len(f.heap)/2 - 1; i >= 0; i-- {
+			f.down(i)
+		}
 	case x.compare(f.heap[0]) < 0:
 		f.heap[0] = x
-		f.down()
+		f.down(0)
 	default:
 		return
 	}
-	if len(f.heap) == c.k {
-		c.lower(f.heap[0].distance)
-	}
+	c.lower(f.heap[0].distance)
 }
 
 // lower makes d the limit where it is less.
@@ -168,19 +171,9 @@ func (c *search) lower(d float64) {
 	}
 }
 
-func (f *finding) up(i int) {
-	for i > 0 {
-		parent := (i - 1) / 2
-		if f.heap[i].compare(f.heap[parent]) <= 0 {
-			return
-		}
-		f.heap[i], f.heap[parent] = f.heap[parent], f.heap[i]
-		i = parent
-	}
-}
-
-func (f *finding) down() {
-	for i := 0; ; {
+// down brings the one at i to its place among those below it.
+func (f *finding) down(i int) {
+	for {
 		child := 2*i + 1
 		if child >= len(f.heap) {
 			return
