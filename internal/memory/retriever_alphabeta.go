@@ -24,22 +24,32 @@ func (s *Store) alphaBeta(ctx context.Context, q api.Query, r api.AlphaBeta, uni
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	ids := make([]string, len(found))
 	distances := make([]float64, len(found))
 	for i, c := range found {
-		ids[i], distances[i] = c.record.ID, c.distance
+		distances[i] = c.distance
 	}
-	weights := alphaBetaWeights(r, s.References(ids), distances)
+	weights := alphaBetaWeights(r, s.referencesOf(found), distances)
 	var chosen []candidate
 	var referenced []string
 	for _, i := range draw(weights, q.K, uniform) {
 		found[i].score = weights[i]
-		chosen, referenced = append(chosen, found[i]), append(referenced, ids[i])
+		chosen, referenced = append(chosen, found[i]), append(referenced, found[i].record.ID)
 	}
 	if err := s.AddReferences(ctx, referenced); err != nil {
 		return nil, fmt.Errorf("count references: %w", err)
 	}
 	return answers(chosen, vector, q.Vectors), nil
+}
+
+// referencesOf is References for records at hand, which may be very many.
+func (s *Store) referencesOf(found []candidate) []uint64 {
+	counts := make([]uint64, len(found))
+	s.refsMu.RLock()
+	defer s.refsMu.RUnlock()
+	for i, c := range found {
+		counts[i] = s.refs[c.record.Seq]
+	}
+	return counts
 }
 
 // uniformOf returns uniform numbers: always the same ones for a seed, others each time for 0.

@@ -77,10 +77,11 @@ func weight(c candidate, r api.MarginalRelevance, now time.Time) float64 {
 // Whoever was likened to fewer of those chosen than there are now can only lose by being likened to the rest. So the
 // one with the greatest score as known is brought up to date and, if it still leads, chosen: few are ever likened.
 func diverse(ctx context.Context, found []candidate, k int, lambda float64) ([]candidate, error) {
-	waiting := make(marginals, len(found))
+	all, waiting := make([]marginal, len(found)), make(marginals, len(found))
 	for i, c := range found {
 		c.score *= lambda
-		waiting[i] = &marginal{candidate: c, place: i, base: c.score}
+		all[i] = marginal{candidate: c, place: i, base: c.score}
+		waiting[i] = &all[i]
 	}
 	heap.Init(&waiting)
 	var chosen []candidate

@@ -430,7 +430,7 @@ func TestRetrievalsThatAreRefused(t *testing.T) {
 	// Parameters at the ends of what a float64 holds are no reason to fail.
 	for _, x := range []float64{math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64} {
 		for _, r := range []api.Retrieval{
-			{Query: q, TimeWeighted: &api.TimeWeighted{Decay: x}},
+			{Query: q, TimeWeighted: &api.TimeWeighted{Decay: x, Now: time.Now().Add(time.Hour)}},
 			{Query: q, AlphaBeta: &api.AlphaBeta{Alpha: x, Beta: x, Pi: 0.5}},
 		} {
 			got := retrieve(t, s, r)

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -37,13 +36,35 @@ func (s *Store) timeWeighted(ctx context.Context, q api.Query, r api.TimeWeighte
 	// 0.01 a second is that after twenty hours. It is −∞ for a distance of 0, which comes first, as the product would.
 	now := s.present(r.Now)
 	for i := range found {
-		age := now.Sub(found[i].record.Time).Seconds()
-		found[i].score = math.Log(found[i].distance) + age*r.Decay
+		exponent := now.Sub(found[i].record.Time).Seconds() * r.Decay
+		found[i].score = math.Log(found[i].distance) + min(max(exponent, -math.MaxFloat64), math.MaxFloat64)
 	}
-	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(a.score, b.score) })
-	found = found[:min(q.K, len(found))]
-	for i := range found {
-		found[i].score = min(math.Exp(found[i].score), math.MaxFloat64)
+	chosen := least(found, q.K)
+	for i := range chosen {
+		chosen[i].score = min(math.Exp(chosen[i].score), math.MaxFloat64)
 	}
-	return answers(found, vector, q.Vectors), nil
+	return answers(chosen, vector, q.Vectors), nil
+}
+
+// least returns the k candidates of the least scores in their order, equal ones in the order in which they stood. It does
+// not sort all of them, since they may be all records of a memory.
+func least(found []candidate, k int) []candidate {
+	byScore := func(c candidate, score float64) int {
+		if c.score <= score { // what came before goes before its equals
+			return -1
+		}
+		return 1
+	}
+	var chosen []candidate
+	for _, c := range found {
+		if len(chosen) == k && !(c.score < chosen[k-1].score) {
+			continue
+		}
+		if len(chosen) == k {
+			chosen = chosen[:k-1]
+		}
+		place, _ := slices.BinarySearchFunc(chosen, c.score, byScore)
+		chosen = slices.Insert(chosen, place, c)
+	}
+	return chosen
 }
