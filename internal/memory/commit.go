@@ -149,11 +149,13 @@ func (s *Store) save(b *batch) error {
 			s.log.Error("memory could not be saved", "memory", s.path, "error", err)
 			return err
 		}
+	}
+	s.expiries.pop(b.now) // newBatch has swept these; what the batch brings may have expired already, and comes after
+	if !b.empty() {
 		if err := s.apply(b); err != nil {
 			return fmt.Errorf("show what was saved in memory %s: %w", s.name, err)
 		}
 	}
-	s.expiries.pop(b.now)
 	s.publish(b.head)
 	return nil
 }

@@ -476,7 +476,7 @@ func equalRecords(a, b api.Record) bool {
 			return false
 		}
 	}
-	return a.ID == b.ID && a.Text == b.Text && a.Time.Equal(b.Time) && slices.Equal(a.Vector, b.Vector)
+	return a.ID == b.ID && a.Text == b.Text && a.Time.Equal(b.Time) && a.Expires.Equal(b.Expires) && slices.Equal(a.Vector, b.Vector)
 }
 
 // equalRows compares all but when they were added.

@@ -86,9 +86,9 @@ func timeIn(m map[string]any, key string) time.Time {
 // secondsOf is a time as metadata hold it.
 func secondsOf(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
-// withTime returns m with another time under key, where it has a number there; else m itself.
+// withTime returns m with time t under key, where it has another time there; else m itself.
 func withTime(m map[string]any, key string, t time.Time) map[string]any {
-	if timeIn(m, key).IsZero() {
+	if has := timeIn(m, key); has.IsZero() || has.Equal(t) {
 		return m
 	}
 	m = maps.Clone(m)

@@ -248,6 +248,10 @@ func (f *follower) follow(ctx context.Context, v *view) (n int, err error) {
 // rebuild builds a successor of what the memory holds, every record as convert makes it, while reads and writes go on,
 // and puts it in place. Only for the last few records are writers made to wait. finish says what the header becomes.
 func (s *Store) rebuild(ctx context.Context, f *follower, finish func(header) header) error {
+	// A batch of nothing removes what has expired: it is not worth the work.
+	if err := s.write(ctx, func(*batch) error { return nil }); err != nil {
+		return err
+	}
 	return s.rewrite(ctx, func(n *successor) error {
 		f.successor, f.done, f.options = n, make(map[uint64]*table.Row), s.tableOptions()
 		for range maxRounds {
