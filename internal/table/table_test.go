@@ -328,3 +328,38 @@ func TestChromem(t *testing.T) {
 		}
 	}
 }
+
+// TestTextChanges looks for a text that a full block has only since a row in it was replaced.
+func TestTextChanges(t *testing.T) {
+	var rows []*Row
+	for i := range blockSlots {
+		r := rowOf(i+1, fmt.Sprint(i))
+		r.Text = "plain words"
+		rows = append(rows, r)
+	}
+	table := mustNew(t, Options{}, rows...)
+	find := func(f api.Filter) string {
+		t.Helper()
+		filter, err := Compile(&f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return idsOf(slices.Collect(table.Snapshot().ByAdding(Select{Filter: filter})))
+	}
+	unusual := api.Filter{Op: "contains", Value: "unusual"}
+	before := table.Snapshot()
+	if got := find(unusual); got != "" {
+		t.Errorf("found %s", got)
+	}
+	r := *rows[500]
+	r.Text = "an unusual word"
+	mustApply(t, table, Change{Put: []*Row{&r}})
+	for _, f := range []api.Filter{unusual, {Op: "regex", Value: "unusual (word|noun)$"}, {Op: "notcontains", Value: "plain"}, {Op: "and", Filters: []api.Filter{unusual, {Op: "notregex", Value: "^plain"}}}} {
+		if got := find(f); got != "500" {
+			t.Errorf("%+v: found %q", f, got)
+		}
+	}
+	if before.blocks[0].grams.may(gramsOf("unusual")) {
+		t.Error("a snapshot has changed")
+	}
+}
