@@ -34,6 +34,9 @@ It listens on this machine only (127.0.0.1). Any other --host needs two secrets 
 COMA_PASSWORD, which MQTT clients give (user: coma), and COMA_TOKEN, which the API asks for. There
 is no TLS: on a network that others use, put a proxy or a tunnel before it.
 
+Chroma clients on this machine need no secret, unless COMA_CHROMA_TOKEN asks for one (X-Chroma-Token, or a bearer
+token); others need COMA_TOKEN's or that one.
+
 COMA_EMBEDDER names the embedder of memories whose agent asks for none. Keys of embedders that are services
 (OPENAI_API_KEY, COMA_EMBEDDER_KEY) and OLLAMA_HOST are read from the environment that the backend is started in.`,
 		Example: `  coma backend start

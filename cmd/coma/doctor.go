@@ -18,7 +18,7 @@ func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what keeps coma from working on this machine",
-		Long: `Doctor looks at folders, ports, backends, toolchain, limits and terminal, and says what to do about what
+		Long: `Doctor looks at folders, ports, backends, toolchain, embedder, limits and terminal, and says what to do about what
 is not right. It changes nothing. The exit code is 1 if something does not work.`,
 		Example: `  coma doctor
   coma doctor --json`,

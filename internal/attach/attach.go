@@ -54,6 +54,7 @@ func Open(ctx context.Context, opt Options) (Attached, error) {
 	}
 	own, err := backend.Open(backend.Options{
 		Folders: dirs, Version: opt.Version, Log: opt.Log, MQTTPort: opt.MQTTPort, APIPort: opt.APIPort, Embedder: opt.Embedder,
+		ChromaToken: os.Getenv("COMA_CHROMA_TOKEN"),
 	})
 	if err != nil {
 		return Attached{}, err

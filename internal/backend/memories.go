@@ -1,15 +1,19 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/chroma"
 	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/memory"
 	"github.com/concurrent-modular-agent/coma/internal/nearest"
@@ -32,6 +36,44 @@ func (b *Backend) Memories(_ context.Context, all bool) ([]api.MemoryInfo, error
 		}
 		infos[i] = memoryInfo(info)
 	}
+	if !all {
+		return infos, nil
+	}
+	others, err := b.otherCollections()
+	return append(infos, others...), err
+}
+
+// otherCollections tells of the collections that Chroma clients have made beside agents' memories, by name.
+func (b *Backend) otherCollections() ([]api.MemoryInfo, error) {
+	lent := newCollections(b) // none: offline
+	if b.listen != nil {
+		lent = b.listen.collections
+	}
+	stored, err := memory.List(lent.dir())
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]api.MemoryInfo, len(stored))
+	for i, info := range stored {
+		id := info.Name
+		var attribute []byte
+		if store := lent.opened(chroma.Key{Collection: id}); store != nil {
+			attribute = store.Attribute(chroma.AttributeKey)
+			if live, err := store.Info(); err == nil {
+				info = live
+			}
+		} else if head, err := memory.Peek(info.Path); err == nil {
+			attribute = head.Attributes[chroma.AttributeKey]
+		} // else: info has the same problem
+		infos[i] = memoryInfo(info)
+		infos[i].Name, infos[i].Collection = id, id
+		if name, err := chroma.Name(attribute); err == nil && name != "" {
+			infos[i].Name = name
+		}
+	}
+	slices.SortFunc(infos, func(x, y api.MemoryInfo) int {
+		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.Collection, y.Collection))
+	})
 	return infos, nil
 }
 

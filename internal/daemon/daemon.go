@@ -31,11 +31,12 @@ type Config struct {
 type Secrets struct {
 	Password string // of MQTT clients: COMA_PASSWORD
 	Token    string // of the API: COMA_TOKEN
+	Chroma   string // of Chroma's clients, on this machine, too: COMA_CHROMA_TOKEN
 }
 
-// SecretsFromEnv reads COMA_PASSWORD and COMA_TOKEN.
+// SecretsFromEnv reads COMA_PASSWORD, COMA_TOKEN and COMA_CHROMA_TOKEN.
 func SecretsFromEnv() Secrets {
-	return Secrets{Password: os.Getenv("COMA_PASSWORD"), Token: os.Getenv("COMA_TOKEN")}
+	return Secrets{Password: os.Getenv("COMA_PASSWORD"), Token: os.Getenv("COMA_TOKEN"), Chroma: os.Getenv("COMA_CHROMA_TOKEN")}
 }
 
 // Check refuses, with api.ErrInvalid, what could not be started or would lose its guard.

@@ -43,7 +43,7 @@ func (s Service) Run(ctx context.Context) error {
 	b, err := backend.Open(backend.Options{
 		Folders: s.Folders, Log: s.Log, Version: s.Version, Daemon: true,
 		Host: s.Config.Host, MQTTPort: s.Config.MQTTPort, APIPort: s.Config.APIPort, StrictPorts: true,
-		Password: s.Secrets.Password, Token: s.Secrets.Token, Embedder: s.Embedder, Stop: cancel,
+		Password: s.Secrets.Password, Token: s.Secrets.Token, ChromaToken: s.Secrets.Chroma, Embedder: s.Embedder, Stop: cancel,
 	})
 	if err != nil {
 		return errors.Join(withAdvice(err), unlock())

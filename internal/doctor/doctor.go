@@ -20,6 +20,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/daemon"
+	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
 
@@ -60,7 +61,7 @@ func Look(ctx context.Context, opt Options) []Finding {
 	running, backends := runningBackends(ctx, dirs)
 	findings = append(findings, backends)
 	findings = append(findings, port(ctx, "MQTT port", 1883, running), port(ctx, "API port", 8000, running))
-	findings = append(findings, toolchain(ctx))
+	findings = append(findings, toolchain(ctx), embedder(ctx))
 	findings = append(findings, watches()...)
 	return append(findings, terminal(opt))
 }
@@ -213,6 +214,33 @@ func toolchain(ctx context.Context) Finding {
 		return Finding{"Go toolchain", OK, "none: modules are interpreted, nothing else is needed", ""}
 	}
 	return Finding{"Go toolchain", OK, strings.TrimSpace(string(version)), ""}
+}
+
+// embedder looks whether the one that COMA_EMBEDDER asks for can work. A project can ask for another.
+func embedder(ctx context.Context) Finding {
+	const name = "embedder"
+	asked := os.Getenv(embed.Variable)
+	spec, err := embed.Parse(asked)
+	if err != nil {
+		return Finding{name, Fail, err.Error(), "set " + embed.Variable + " to one of these, or not at all"}
+	}
+	text := spec.String()
+	if asked == "" {
+		text += " (" + embed.Variable + " is not set)"
+	}
+	if !spec.Remote() {
+		return Finding{name, OK, text, ""}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	e, err := embed.NewLibrary(os.Getenv).Find(asked)
+	if err == nil {
+		err = embed.Ready(ctx, e)
+	}
+	if err != nil {
+		return Finding{name, Warn, fmt.Sprintf("%s: %v", text, err), "make it work, or choose another by " + embed.Variable}
+	}
+	return Finding{name, OK, fmt.Sprintf("%s, %d dimensions", text, e.Dimension()), ""}
 }
 
 func terminal(opt Options) Finding {
