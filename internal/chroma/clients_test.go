@@ -3,10 +3,13 @@ package chroma
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -26,6 +29,28 @@ func TestPythonClient(t *testing.T) {
 		run(t, python(t), "testdata/clients/differential.py", real, port(t, serve(t)), strconv.Itoa(seed), strconv.Itoa(operations))
 		real = startChroma(t)
 	}
+}
+
+// TestJavaScriptClient leads an ordinary life with Chroma's own JavaScript client.
+func TestJavaScriptClient(t *testing.T) {
+	dir, err := peers.Node()
+	if err != nil {
+		t.Skip(err)
+	}
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("no node: install Node.js")
+	}
+	// Modules are looked for in the folders above the program.
+	program := filepath.Join(t.TempDir(), "ordinary.mjs")
+	source, err := os.ReadFile("testdata/clients/ordinary.mjs")
+	if err == nil {
+		err = errors.Join(os.WriteFile(program, source, 0o600), os.Symlink(filepath.Join(dir, "node_modules"), filepath.Join(filepath.Dir(program), "node_modules")))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, node, program, port(t, serve(t)))
 }
 
 func python(t *testing.T) string {
