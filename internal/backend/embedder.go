@@ -136,6 +136,12 @@ func (h *host) warn(format string, args ...any) {
 // peek returns whose vectors the records of an agent's memory have; "" where there are none, or nobody knows because
 // another process has it.
 func (b *Backend) peek(name string) (string, error) {
+	if store := b.openMemory(name); store != nil {
+		if info, err := store.Info(); err == nil && info.Records > 0 {
+			return info.Embedder, nil
+		}
+		return "", nil
+	}
 	path, err := memory.Path(b.memoryDir(), name)
 	if err != nil {
 		return "", err

@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -155,5 +156,102 @@ func TestMemoriesThatToolsHold(t *testing.T) {
 			t.Fatal(err)
 		case <-time.After(5 * time.Millisecond):
 		}
+	}
+}
+
+func TestReembedOverTheLink(t *testing.T) {
+	b := open(t)
+	client, err := link.Dial(t.Context(), socket(t, b), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.CreateMemory(t.Context(), "a", "hash"); err != nil {
+		t.Fatal(err)
+	}
+	m, err := client.OpenMemory(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := make([]api.Record, 3000)
+	for i := range records {
+		records[i].Text = fmt.Sprint("text ", i)
+	}
+	if _, err := m.Add(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	if got := embedderOf(t, b); got != "hashing-1" {
+		t.Errorf("made for hash, and has vectors of %s", got)
+	}
+	var told [][2]int
+	info, err := client.ReembedMemory(t.Context(), "a", "none", func(done, total int) { told = append(told, [2]int{done, total}) })
+	if err != nil || info.Embedder != "none" || info.Records != len(records) {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	if len(told) == 0 || told[len(told)-1] != [2]int{3000, 3000} {
+		t.Errorf("told %v", told)
+	}
+	for embedder, want := range map[string]error{"openia": api.ErrInvalid, "hash": nil} {
+		if _, err := client.ReembedMemory(t.Context(), "a", embedder, nil); !errors.Is(err, want) {
+			t.Errorf("%s: %v", embedder, err)
+		}
+	}
+	if _, err := client.ReembedMemory(t.Context(), "b", "hash", nil); !errors.Is(err, api.ErrNotFound) {
+		t.Errorf("a memory that is not there: %v", err)
+	}
+	if matches, err := m.Query(t.Context(), api.Query{Text: "text 7", K: 1}); err != nil || len(matches) != 1 || matches[0].Text != "text 7" {
+		t.Errorf("%+v, %v", matches, err)
+	}
+	if info, err := client.CompactMemory(t.Context(), "a"); err != nil || info.Records != len(records) {
+		t.Errorf("compact: %+v, %v", info, err)
+	}
+	if err := errors.Join(client.CreateMemory(t.Context(), "a", "hash"), client.CreateMemory(t.Context(), "a", "")); err != nil {
+		t.Errorf("made again for its own embedder: %v", err)
+	}
+	if err := client.CreateMemory(t.Context(), "a", "minilm"); !errors.Is(err, api.ErrInvalid) {
+		t.Errorf("made again for another: %v", err)
+	}
+}
+
+// TestWhoRunsAnAgentChoosesForAMemoryThatIsOpen: a tool may have opened it before.
+func TestWhoRunsAnAgentChoosesForAMemoryThatIsOpen(t *testing.T) {
+	b := open(t)
+	if err := b.CreateMemory(t.Context(), "a", ""); err != nil {
+		t.Fatal(err)
+	}
+	m, err := b.OpenMemory(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	h := attach(t, b, api.Attachment{Memory: api.MemorySettings{Embedder: "hash", Limit: 2}}, newConsole())
+	for i := range 3 {
+		if err := remember(t, h, fmt.Sprint("text ", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := m.Count(t.Context(), nil); err != nil || n != 2 || embedderOf(t, b) != "hashing-1" {
+		t.Errorf("%d records of %s, %v", n, embedderOf(t, b), err)
+	}
+}
+
+func TestAnotherEmbedderThanTheMemorysIsToldAtTheStart(t *testing.T) {
+	b := open(t)
+	h := attach(t, b, api.Attachment{Memory: api.MemorySettings{Embedder: "hash"}}, newConsole())
+	if err := errors.Join(remember(t, h, "the soil is dry"), h.Close()); err != nil {
+		t.Fatal(err)
+	}
+	console := newConsole()
+	h = attach(t, b, api.Attachment{Memory: api.MemorySettings{Embedder: "none"}}, console)
+	select {
+	case line := <-console.logs:
+		if want := "its vectors are of hashing-1, and none is asked for"; !strings.Contains(line, want) || !strings.Contains(line, "coma memory reembed a") {
+			t.Errorf("%q, want %q", line, want)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("nothing is told")
+	}
+	if err := remember(t, h, "the soil is wet"); !errors.Is(err, api.ErrInvalid) || !strings.Contains(err.Error(), "coma memory reembed") {
+		t.Errorf("add: %v", err)
 	}
 }
