@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/transfer"
 )
 
@@ -163,7 +164,8 @@ func newMemoryImport() *cobra.Command {
   http://host:8000/collection     a collection of a Chroma server
 
 Records whose IDs are there already stay as they are, so it can be broken off and begun again. Vectors must be of the
-memory's own embedder; with --no-vectors they are left behind and made anew.`,
+memory's own embedder, and a new memory takes that of the vectors; with --no-vectors they are left behind and made anew.
+Where nobody says whose they are, a new memory keeps them and can be searched by vectors alone.`,
 		Example: `  coma memory import garden notes.jsonl
   coma memory import garden http://localhost:8001/concurrent_modular_agent-state-garden
   coma memory import garden old-backup.json --no-vectors`,
@@ -184,31 +186,33 @@ memory's own embedder; with --no-vectors they are left behind and made anew.`,
 }
 
 func memoryImport(ctx context.Context, out io.Writer, agent, place string, opt transferOptions) error {
+	var named string // whose the vectors are
+	if opt.embedder != "" {
+		spec, err := embed.Parse(opt.embedder)
+		if err != nil {
+			return usageError{fmt.Errorf("--embedder: %w", err)}
+		}
+		named = spec.String()
+	}
 	var source transfer.Source
 	var err error
 	if transfer.IsURL(place) {
-		source, err = transfer.FromChroma(ctx, place, !opt.noVectors)
+		source, err = transfer.FromChroma(ctx, place, !opt.noVectors, named)
 	} else {
-		source, err = transfer.Open(place)
+		source, err = transfer.Open(place, named)
 	}
 	if err != nil {
 		return err
 	}
 	embedder := source.Embedder()
-	switch {
-	case opt.noVectors:
+	if opt.noVectors {
 		embedder = ""
-	case opt.embedder != "" && embedder != "" && embedder != opt.embedder:
-		err := usagef("--embedder %s: %s says that its vectors are of %s", opt.embedder, place, embedder)
-		return errors.Join(err, source.Close())
-	case opt.embedder != "":
-		embedder = opt.embedder
 	}
 	bar := showProgress("import "+agent, "record", opt.asJSON)
 	var result transfer.Result
 	err = onBackends(ctx, true, func(b api.Backend) error {
 		if err := b.CreateMemory(ctx, agent, embedder); err != nil {
-			return fmt.Errorf("%w (with --no-vectors, the memory makes its own vectors of the texts)", err)
+			return fmt.Errorf("%w%s", err, adviceOn(embedder))
 		}
 		m, err := b.OpenMemory(ctx, agent)
 		if err != nil {
@@ -222,4 +226,13 @@ func memoryImport(ctx context.Context, out io.Writer, agent, place string, opt t
 		return err
 	}
 	return told(out, result, fmt.Sprintf("of %s read into %s", place, agent), "were left out", opt.asJSON)
+}
+
+// adviceOn says what to do where a memory does not take vectors of an embedder.
+func adviceOn(embedder string) string {
+	const again = " (with --no-vectors, the memory makes its own vectors of the texts)"
+	if embedder == transfer.Given {
+		return again + " (--embedder says whose the vectors are, where you know)"
+	}
+	return again
 }

@@ -37,7 +37,8 @@ type Backend interface {
 	// OpenMemory returns an agent's memory, which is held open until it is closed; ErrNotFound where there is none.
 	OpenMemory(ctx context.Context, agent string) (OpenedMemory, error)
 	// CreateMemory makes an empty memory for an agent that has none, and leaves one that is there as it is. embedder is
-	// whose vectors it is about to be given; "": those that it makes itself. In a memory with records it must be theirs.
+	// whose vectors it is about to be given; "": those that it makes itself; "given": nobody's that could make more. In a
+	// memory with records it must be theirs.
 	CreateMemory(ctx context.Context, agent, embedder string) error
 	RemoveMemory(ctx context.Context, agent string) error
 	// ReembedMemory makes all vectors of a memory anew with the embedder of that name, and makes it the memory's own.

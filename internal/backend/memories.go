@@ -159,8 +159,11 @@ func (m *heldMemory) Close() error { return m.close() }
 // CreateMemory implements api.Backend.
 func (b *Backend) CreateMemory(ctx context.Context, name, embedder string) error {
 	return b.withMemory(name, true, func(s *memory.Store) error {
-		if embedder == "" {
+		switch embedder {
+		case "":
 			return nil
+		case memory.GivenEmbedder:
+			return s.Declare(ctx, embedder)
 		}
 		spec, err := embed.Parse(embedder)
 		if err != nil {

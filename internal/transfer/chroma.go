@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -124,11 +125,13 @@ type chromaSource struct {
 	offset  int
 	waiting []string // IDs that were listed, and are not given yet
 	vectors bool
+	named   string
 }
 
-// FromChroma returns a source of the collection at http://host:8000/collection; with vectors, they come along. What the
-// memory has already is not transferred.
-func FromChroma(ctx context.Context, place string, vectors bool) (Source, error) {
+// FromChroma returns a source of the collection at http://host:8000/collection; with vectors, they come along, and
+// embedder is whose they are where the collection does not say ("": nobody knows). What the memory has already is not
+// transferred.
+func FromChroma(ctx context.Context, place string, vectors bool, embedder string) (Source, error) {
 	s, name, err := parseCollection(place)
 	if err != nil {
 		return nil, err
@@ -137,7 +140,10 @@ func FromChroma(ctx context.Context, place string, vectors bool) (Source, error)
 	if err != nil {
 		return nil, err
 	}
-	source := &chromaSource{collection: c, vectors: vectors}
+	source := &chromaSource{collection: c, vectors: vectors, named: embedder}
+	if says := c.Configuration.EmbeddingFunction.embedder(); says != "" && embedder != "" && says != embedder {
+		return nil, fmt.Errorf("chroma collection %q: it says that its vectors are of %s, not of %s: %w", name, says, embedder, api.ErrInvalid)
+	}
 	if source.total, err = c.count(ctx); err != nil {
 		return nil, err
 	}
@@ -149,7 +155,7 @@ func (s *chromaSource) Embedder() string {
 	if !s.vectors || s.total == 0 {
 		return ""
 	}
-	return s.Configuration.EmbeddingFunction.embedder()
+	return cmp.Or(s.Configuration.EmbeddingFunction.embedder(), s.named, Given)
 }
 
 func (s *chromaSource) Part() float64 { return part(s.offset-len(s.waiting), s.total) }

@@ -92,7 +92,7 @@ func TestChromaThereAndBack(t *testing.T) {
 
 	copied := open(t)
 	for round, want := range []Result{{Carried: 1200}, {There: 1200}} {
-		source, err := FromChroma(t.Context(), place, true)
+		source, err := FromChroma(t.Context(), place, true, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,10 @@ func TestChromaThereAndBack(t *testing.T) {
 		}
 	}
 
-	if _, err := FromChroma(t.Context(), address+"/another", true); !errors.Is(err, api.ErrNotFound) {
+	if _, err := FromChroma(t.Context(), place, true, "openai:m"); !errors.Is(err, api.ErrInvalid) {
+		t.Errorf("vectors of two embedders: %v", err)
+	}
+	if _, err := FromChroma(t.Context(), address+"/another", true, ""); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("no such collection: %v", err)
 	}
 	if _, err := ToChroma(t.Context(), address+"/x", ""); err == nil { // Chroma wants three letters at least
@@ -193,7 +196,7 @@ func TestChromaThatFails(t *testing.T) {
 		})
 	}
 	s.Close()
-	if _, err := FromChroma(t.Context(), s.URL+"/garden", true); err == nil || !strings.Contains(err.Error(), "does a server run there") {
+	if _, err := FromChroma(t.Context(), s.URL+"/garden", true, ""); err == nil || !strings.Contains(err.Error(), "does a server run there") {
 		t.Errorf("nobody there: %v", err)
 	}
 }

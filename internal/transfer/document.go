@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,10 +15,12 @@ import (
 )
 
 // Open opens a file to import: JSON Lines (.jsonl, .jsonl.gz, .ndjson), or the JSON document (.json) that the Python
-// framework's "coma backup" writes. The name "-" is standard input, with JSON Lines.
-func Open(path string) (Source, error) {
+// framework's "coma backup" writes. The name "-" is standard input, with JSON Lines. embedder is whose the vectors are
+// where the file does not say; "": nobody knows.
+func Open(path, embedder string) (Source, error) {
+	unnamed := cmp.Or(embedder, Given)
 	if path == "-" {
-		return openLines(&counted{ReadCloser: io.NopCloser(os.Stdin)}, "standard input")
+		return openLines(&counted{ReadCloser: io.NopCloser(os.Stdin)}, "standard input", unnamed)
 	}
 	if strings.HasSuffix(path, ".pkl") || strings.HasSuffix(path, ".pickle") {
 		return nil, fmt.Errorf("read %s: %w: only Python can read a pickle, and reading one runs what is in it; make JSON of your own with\n"+
@@ -35,9 +38,9 @@ func Open(path string) (Source, error) {
 	}
 	var s Source
 	if strings.HasSuffix(path, ".json") {
-		s, err = openDocument(file, path)
+		s, err = openDocument(file, path, embedder)
 	} else {
-		s, err = openLines(file, path)
+		s, err = openLines(file, path, unnamed)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -73,7 +76,10 @@ type document struct {
 }
 
 // defaultOfChroma is the embedder of Chroma's "default" function, which is the Python framework's default.
-const defaultOfChroma = "minilm"
+const (
+	defaultOfChroma    = "minilm"
+	dimensionOfDefault = 384
+)
 
 // records makes records of the lists. Their times are left to the memory, which finds them in the metadata.
 func (d *document) records() ([]api.Record, error) {
@@ -108,13 +114,12 @@ func (d *document) records() ([]api.Record, error) {
 // documentSource gives a document's records. It holds all of them: the document has them by columns.
 type documentSource struct {
 	*counted
-	records []api.Record
-	total   int
-	vectors bool
-	dims    int
+	records  []api.Record
+	total    int
+	embedder string
 }
 
-func openDocument(file *counted, name string) (Source, error) {
+func openDocument(file *counted, name, embedder string) (Source, error) {
 	var d struct {
 		document
 		Memory json.RawMessage `json:"memory"` // of a backup of ours
@@ -132,20 +137,20 @@ func openDocument(file *counted, name string) (Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	s := &documentSource{counted: file, records: records, total: len(records), vectors: len(d.Embeddings) > 0}
-	if s.vectors {
-		s.dims = len(d.Embeddings[0])
+	s := &documentSource{counted: file, records: records, total: len(records)}
+	switch {
+	case len(d.Embeddings) == 0:
+	case embedder != "":
+		s.embedder = embedder
+	case len(d.Embeddings[0]) == dimensionOfDefault:
+		s.embedder = defaultOfChroma // the framework's own, unless its user chose another: the document does not say
+	default:
+		s.embedder = Given
 	}
 	return s, nil
 }
 
-// Embedder is the framework's default where the vectors have its dimension: the document itself does not say.
-func (s *documentSource) Embedder() string {
-	if s.vectors && s.dims == 384 {
-		return defaultOfChroma
-	}
-	return ""
-}
+func (s *documentSource) Embedder() string { return s.embedder }
 
 func (s *documentSource) Part() float64 { return part(s.total-len(s.records), s.total) }
 

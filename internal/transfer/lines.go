@@ -23,7 +23,7 @@ import (
 //	 "expires":"…","embedder":"minilm","vector":[0.03,…]}
 //
 // Only text must be there. In metadata a number with a point or an exponent is a float, one without is an integer.
-// embedder says whose the vector is. What has no id gets one that its line decides, so that the same file can be read
+// embedder says whose the vector is; without it, it is that of the one who reads. What has no id gets one that its line decides, so that the same file can be read
 // again.
 type line struct {
 	ID       string       `json:"id,omitempty"`
@@ -83,17 +83,25 @@ func (l *Lines) Close() error {
 
 // lineSource reads JSON Lines.
 type lineSource struct {
-	file     *counted
-	in       *bufio.Reader
-	name     string
-	embedder string
-	number   int          // of the line read last
-	first    []api.Record // read to know the embedder
+	file    *counted
+	in      *bufio.Reader
+	name    string
+	unnamed string // whose the vectors are that name no embedder
+	number  int    // of the line read last
+
+	embedder string       // of the first vector
+	ahead    []api.Record // read to know that
 	broken   error        // what is wrong with the line after those that were given
 }
 
-func openLines(file *counted, name string) (Source, error) {
-	s := &lineSource{file: file, name: name}
+// Bounds of how far is read to the first vector: an export can begin with records that have none.
+const (
+	aheadRecords = 10_000
+	aheadBytes   = 64 << 20 // of text
+)
+
+func openLines(file *counted, name, unnamed string) (Source, error) {
+	s := &lineSource{file: file, name: name, unnamed: unnamed}
 	var in io.Reader = file
 	if strings.HasSuffix(name, ".gz") {
 		zip, err := gzip.NewReader(bufio.NewReader(file))
@@ -103,14 +111,14 @@ func openLines(file *counted, name string) (Source, error) {
 		in = zip
 	}
 	s.in = bufio.NewReaderSize(in, 64<<10)
-	r, embedder, err := s.record()
-	if isEnd(err) {
-		return s, nil
+	for held := 0; s.embedder == "" && s.broken == nil && len(s.ahead) < aheadRecords && held < aheadBytes; {
+		var r api.Record
+		var embedder string
+		if r, embedder, s.broken = s.record(); s.broken == nil {
+			s.embedder, s.ahead = embedder, append(s.ahead, r)
+			held += len(r.Text)
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	s.embedder, s.first = embedder, []api.Record{r}
 	return s, nil
 }
 
@@ -120,13 +128,14 @@ func (s *lineSource) Close() error     { return s.file.Close() }
 
 // Next implements Source. It ends at the first line that is wrong, behind those before it.
 func (s *lineSource) Next(_ context.Context, known func([]string) (map[string]bool, error)) ([]api.Record, int, error) {
-	records := s.first
-	s.first = nil
+	n := min(batchRecords, len(s.ahead))
+	records := s.ahead[:n:n]
+	s.ahead = s.ahead[n:]
 	for len(records) < batchRecords && s.broken == nil {
 		r, embedder, err := s.record()
 		if err == nil && embedder != "" && embedder != s.embedder {
-			err = fmt.Errorf("read %s: line %d has a vector of %s, and the first one has %s, which cannot be compared: leave them out (--no-vectors): %w",
-				s.name, s.number, embedder, described(s.embedder), api.ErrInvalid)
+			err = fmt.Errorf("read %s: line %d has a vector of %s, and those before it have %s: vectors of two embedders cannot be compared; leave them behind with --no-vectors: %w",
+				s.name, s.number, described(embedder), described(s.embedder), api.ErrInvalid)
 		}
 		if err != nil {
 			s.broken = err
@@ -166,8 +175,11 @@ func (s *lineSource) record() (r api.Record, embedder string, err error) {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s", s.number, bytes.TrimSpace(text)))
 		l.ID = "line-" + hex.EncodeToString(sum[:12])
 	}
-	if l.Vector == nil {
+	switch {
+	case l.Vector == nil:
 		l.Embedder = ""
+	case l.Embedder == "":
+		l.Embedder = s.unnamed
 	}
 	return api.Record{ID: l.ID, Time: l.Time, Text: l.Text, Metadata: l.Metadata, Expires: l.Expires, Vector: l.Vector}, l.Embedder, nil
 }
@@ -212,10 +224,13 @@ func without(records []api.Record, known func([]string) (map[string]bool, error)
 }
 
 func described(embedder string) string {
-	if embedder == "" {
-		return "none, or one that it does not name"
+	switch embedder {
+	case "":
+		return "none"
+	case Given:
+		return "an embedder that is not named"
 	}
-	return "one of " + embedder
+	return embedder
 }
 
 func isEnd(err error) bool { return errors.Is(err, io.EOF) }

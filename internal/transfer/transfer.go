@@ -14,10 +14,14 @@ import (
 	"fmt"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/memory"
 )
 
 // batchRecords is how many records are carried at once: some 2 MB with their vectors.
 const batchRecords = 256
+
+// Given is in the place of an embedder's name where nobody says whose the vectors are. It is memory.GivenEmbedder.
+const Given = memory.GivenEmbedder
 
 // Progress is told now and then how far a transfer is: done records are carried or were there already; part is how much
 // of the whole that is, 0 to 1, or less than 0 where nobody knows.
@@ -38,7 +42,7 @@ type Sink interface {
 
 // Source gives records, in batches.
 type Source interface {
-	// Embedder names whose vectors its records have; "": not known, or none have any.
+	// Embedder names whose vectors its records have: Given where nobody says, "" where there are none.
 	Embedder() string
 	// Next returns the next records, leaving out those that known says are there, and how many these were. A batch may be
 	// empty; after the last one the error is io.EOF.

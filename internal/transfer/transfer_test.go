@@ -92,7 +92,7 @@ func export(t *testing.T, m api.Memory, name string, vectors bool) string {
 // load imports a place into a memory.
 func load(t *testing.T, m api.Memory, path string, again bool) (Result, error) {
 	t.Helper()
-	source, err := Open(path)
+	source, err := Open(path, "")
 	if err != nil {
 		return Result{}, err
 	}
@@ -224,7 +224,8 @@ func TestFilesThatAreWrong(t *testing.T) {
 		"two.jsonl":       {"{\"text\":\"a\"} {}\n", "more than one value", 0},
 		"list.jsonl":      {"[1]\n", "line 1", 0},
 		"nan.jsonl":       {"{\"text\":\"a\",\"vector\":[1e99]}\n", "line 1", 0},
-		"mix.jsonl":       {"{\"text\":\"a\",\"embedder\":\"x\",\"vector\":[1" + vector + "]}\n{\"text\":\"a\",\"embedder\":\"y\",\"vector\":[1" + vector + "]}\n", "line 2 has a vector of y", 1},
+		"mix.jsonl":       {"{\"text\":\"a\",\"embedder\":\"x\",\"vector\":[1" + vector + "]}\n{\"text\":\"a\",\"embedder\":\"y\",\"vector\":[1" + vector + "]}\n", "line 2 has a vector of y, and those before it have x", 1},
+		"half.jsonl":      {"{\"text\":\"a\",\"embedder\":\"x\",\"vector\":[1" + vector + "]}\n{\"text\":\"b\",\"vector\":[1" + vector + "]}\n", "line 2 has a vector of an embedder that is not named", 1},
 		"dimension.jsonl": {"{\"text\":\"a\"}\n{\"text\":\"b\",\"vector\":[1,2]}\n", "dimension", 0},
 		"plain.jsonl.gz":  {"{\"text\":\"a\"}\n", "gzip", 0},
 		"backup.jsonl":    {`{"format":"coma-memory","version":1}` + "\n", "coma memory restore", 0},
@@ -243,8 +244,44 @@ func TestFilesThatAreWrong(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "none.jsonl")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Open(filepath.Join(t.TempDir(), "none.jsonl"), ""); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestWhoseTheVectorsAre(t *testing.T) {
+	line := func(embedder string) string { return `{"text":"a"` + embedder + `,"vector":[1,0,0]}` + "\n" }
+	long := "[" + strings.Repeat("0,", 383) + "1]"
+	for name, test := range map[string]struct{ content, given, want string }{
+		"none.jsonl":    {`{"text":"a"}` + "\n", "", ""},
+		"named.jsonl":   {line(`,"embedder":"openai:m"`), "", "openai:m"},
+		"unnamed.jsonl": {line(""), "", Given},
+		"told.jsonl":    {line(""), "minilm", "minilm"},
+		"late.jsonl":    {strings.Repeat(`{"text":""}`+"\n", 1000) + line(`,"embedder":"x"`), "", "x"},
+		"old.json":      {`{"ids":["a"],"documents":["a"],"embeddings":[` + long + `]}`, "", "minilm"},
+		"short.json":    {`{"ids":["a"],"documents":["a"],"embeddings":[[1,0]]}`, "", Given},
+		"told.json":     {`{"ids":["a"],"documents":["a"],"embeddings":[[1,0]]}`, "openai:m", "openai:m"},
+		"bare.json":     {`{"ids":["a"],"documents":["a"],"embeddings":null}`, "", ""},
+	} {
+		source, err := Open(write(t, name, test.content), test.given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := source.Embedder(); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+		n := 0
+		for err == nil {
+			var records []api.Record
+			records, _, err = source.Next(t.Context(), func([]string) (map[string]bool, error) { return nil, nil })
+			n += len(records)
+		}
+		if want := max(1, strings.Count(test.content, "\n")); n != want || !isEnd(err) {
+			t.Errorf("%s: %d records of %d, %v", name, n, want, err)
+		}
+		if err := source.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -277,7 +314,7 @@ func FuzzLines(f *testing.F) {
 	}
 	known := func([]string) (map[string]bool, error) { return nil, nil }
 	f.Fuzz(func(t *testing.T, data []byte) {
-		source, err := openLines(&counted{ReadCloser: io.NopCloser(bytes.NewReader(data))}, "fuzz.jsonl")
+		source, err := openLines(&counted{ReadCloser: io.NopCloser(bytes.NewReader(data))}, "fuzz.jsonl", Given)
 		var records []api.Record
 		for err == nil {
 			var batch []api.Record
@@ -296,7 +333,7 @@ func FuzzLines(f *testing.F) {
 		if err := lines.Close(); err != nil {
 			t.Fatal(err)
 		}
-		again, err := openLines(&counted{ReadCloser: io.NopCloser(&b)}, "fuzz.jsonl")
+		again, err := openLines(&counted{ReadCloser: io.NopCloser(&b)}, "fuzz.jsonl", Given)
 		for i := 0; err == nil; {
 			var batch []api.Record
 			batch, _, err = again.Next(context.Background(), known)
