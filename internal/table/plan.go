@@ -41,7 +41,7 @@ const (
 )
 
 // fewWants is up to how many values a column is compared with one by one.
-const fewWants = 4
+const fewWants = 16
 
 const wantedWords = 64
 
