@@ -34,12 +34,11 @@ func newServer(t testing.TB) *Server {
 	return New(Options{Memories: memories, Databases: filepath.Join(memories.dir, "databases.json")})
 }
 
-// folder keeps memories in files, and all of them open. Agents in the set running are run by somebody.
+// folder keeps memories in files, and all of them open.
 type folder struct {
-	dir     string
-	mu      sync.Mutex
-	open    map[Key]*memory.Store
-	running map[string]bool
+	dir  string
+	mu   sync.Mutex
+	open map[Key]*memory.Store
 }
 
 func (f *folder) path(key Key) string {
@@ -100,9 +99,6 @@ func (f *folder) use(key Key, create bool) (*memory.Store, error) {
 }
 
 func (f *folder) Remove(key Key) error {
-	if f.running[key.Agent] {
-		return fmt.Errorf("memory %v: %w", key, api.ErrInUse)
-	}
 	if err := f.close(key); err != nil {
 		return err
 	}
