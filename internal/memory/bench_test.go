@@ -1,9 +1,15 @@
 package memory
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,16 +17,22 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
+// benchOptions are those of a memory with vectors of 384 dimensions.
+var benchOptions = Options{Embedder: Hashing(384)}
+
 // filled returns a memory of n records with random vectors of 384 dimensions and 100 bytes of text.
 func filled(b *testing.B, n int) *Store {
-	s := open(b, temp(b), Options{Embedder: Hashing(384)})
+	s := open(b, temp(b), benchOptions)
 	random := rand.New(rand.NewPCG(9, 10))
-	records := make([]api.Record, n)
-	for i := range records {
-		records[i] = api.Record{Text: strings.Repeat("plant ", 16), Time: start.Add(time.Duration(i) * time.Second),
-			Vector: randomVector(random), Metadata: api.Metadata{"i": i, "odd": i%2 == 1}}
+	for done := 0; done < n; {
+		records := make([]api.Record, min(10_000, n-done))
+		for i := range records {
+			records[i] = api.Record{Text: strings.Repeat("plant ", 16), Time: start.Add(time.Duration(done+i) * time.Second),
+				Vector: randomVector(random), Metadata: api.Metadata{"i": done + i, "odd": i%2 == 1}}
+		}
+		add(b, s, records...)
+		done += len(records)
 	}
-	add(b, s, records...)
 	return s
 }
 
@@ -36,7 +48,7 @@ func randomVector(random *rand.Rand) []float32 {
 func BenchmarkAdd(b *testing.B) {
 	for _, writers := range []int{1, 16, 64} {
 		b.Run(fmt.Sprint(writers, "writers"), func(b *testing.B) {
-			s := open(b, temp(b), Options{Embedder: Hashing(384)})
+			s := open(b, temp(b), benchOptions)
 			vector := randomVector(rand.New(rand.NewPCG(1, 1)))
 			var left atomic.Int64
 			left.Store(int64(b.N))
@@ -58,50 +70,91 @@ func BenchmarkAdd(b *testing.B) {
 					b.Error(err)
 				}
 			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "adds/s")
 		})
 	}
 }
 
-func BenchmarkQuery(b *testing.B) {
-	for _, n := range []int{1_000, 10_000} {
-		s := filled(b, n)
-		vector := randomVector(rand.New(rand.NewPCG(2, 2)))
-		for name, filter := range map[string]*api.Filter{"all": nil, "half": {Op: "eq", Key: "odd", Value: true}, "one": {Op: "eq", Key: "i", Value: 7}} {
-			b.Run(fmt.Sprint(n, "/", name), func(b *testing.B) {
-				for b.Loop() {
-					if _, err := s.Query(b.Context(), api.Query{Vector: vector, Filter: filter}); err != nil {
-						b.Fatal(err)
-					}
+// BenchmarkAddWhileQuerying is one durable record an operation, while two readers ask without a pause.
+func BenchmarkAddWhileQuerying(b *testing.B) {
+	s := filled(b, 100_000)
+	ctx, cancel := context.WithCancel(b.Context())
+	var readers sync.WaitGroup
+	var asked atomic.Int64
+	for r := range 2 {
+		vector := randomVector(rand.New(rand.NewPCG(2, uint64(r))))
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := s.Query(ctx, api.Query{Vector: vector}); err != nil && !errors.Is(err, context.Canceled) {
+					b.Error(err)
+					return
 				}
-			})
-		}
-	}
-}
-
-func BenchmarkGetNewest10(b *testing.B) {
-	for _, n := range []int{10_000, 50_000} {
-		s := filled(b, n)
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			for b.Loop() {
-				if got, err := s.Get(b.Context(), api.Selection{Limit: 10}); err != nil || len(got) != 10 {
-					b.Fatal(err)
-				}
+				asked.Add(1)
 			}
 		})
 	}
-}
-
-func BenchmarkOpen(b *testing.B) {
-	s := filled(b, 10_000)
-	if err := s.Close(); err != nil {
-		b.Fatal(err)
-	}
+	vector := randomVector(rand.New(rand.NewPCG(1, 1)))
+	var took []time.Duration
 	for b.Loop() {
-		s, err := Open(s.path, Options{Embedder: Hashing(384)})
-		if err != nil {
+		began := time.Now()
+		if _, err := s.Add(b.Context(), []api.Record{{Text: "plant", Vector: vector}}); err != nil {
 			b.Fatal(err)
 		}
-		if err := s.Close(); err != nil {
+		took = append(took, time.Since(began))
+	}
+	cancel()
+	readers.Wait()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "µs/p50")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "µs/p99")
+	b.ReportMetric(float64(asked.Load())/b.Elapsed().Seconds(), "queries/s")
+}
+
+func BenchmarkGetNewest10(b *testing.B) {
+	s := filled(b, 50_000)
+	for b.Loop() {
+		if got, err := s.Get(b.Context(), api.Selection{Limit: 10}); err != nil || len(got) != 10 {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkOpen opens memories whose files the system has in its cache. 1,000,000 records take 2.1 GB of disk and are asked
+// for by COMA_BENCH_MILLION=1.
+func BenchmarkOpen(b *testing.B) {
+	sizes := []int{10_000, 100_000}
+	if os.Getenv("COMA_BENCH_MILLION") != "" {
+		sizes = append(sizes, 1_000_000)
+	}
+	for _, n := range sizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := filled(b, n)
+			info, err := s.Info()
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				s, err := Open(s.path, benchOptions)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(info.Bytes)/float64(n), "B/record-on-disk")
+			b.ReportMetric(float64(info.HeldBytes)/float64(n), "B/record-in-RAM")
+		})
+	}
+}
+
+func BenchmarkBackup(b *testing.B) {
+	s := filled(b, 10_000)
+	for b.Loop() {
+		if _, err := s.Backup(b.Context(), io.Discard, JSONLines); err != nil {
 			b.Fatal(err)
 		}
 	}

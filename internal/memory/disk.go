@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -63,6 +64,11 @@ type diskOptions struct {
 
 // openDisk opens and locks the file; it makes one unless readOnly.
 func openDisk(path string, opt diskOptions) (d *disk, err error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !opt.readOnly {
+		if err := createDisk(path, opt); err != nil {
+			return nil, err
+		}
+	}
 	for {
 		var file *os.File
 		db, err := openBolt(path, opt, &file)
@@ -110,6 +116,30 @@ func openBolt(path string, opt diskOptions, file **os.File) (db *bbolt.DB, err e
 			return f, err
 		},
 	})
+}
+
+// createDisk makes an empty database, whole before it has its name: a power cut must not leave half of one, which could
+// not be opened. Another process may be first.
+func createDisk(path string, opt diskOptions) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(file.Name())) }()
+	if err := file.Close(); err != nil {
+		return err
+	}
+	db, err := openBolt(file.Name(), opt, new(*os.File))
+	if err != nil {
+		return fmt.Errorf("create memory %s: %w", path, err)
+	}
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("create memory %s: %w", path, err)
+	}
+	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil // a file system without links: bbolt makes it where it will be
+	}
+	return syncFolder(filepath.Dir(path))
 }
 
 func sameFile(path string, file *os.File) (bool, error) {
