@@ -123,7 +123,6 @@ type chromaSource struct {
 	*collection
 	total   int
 	offset  int
-	waiting []string // IDs that were listed, and are not given yet
 	vectors bool
 	named   string
 }
@@ -158,46 +157,40 @@ func (s *chromaSource) Embedder() string {
 	return cmp.Or(s.Configuration.EmbeddingFunction.embedder(), s.named, Given)
 }
 
-func (s *chromaSource) Part() float64 { return part(s.offset-len(s.waiting), s.total) }
+func (s *chromaSource) Part() float64 { return part(s.offset, s.total) }
 func (s *chromaSource) Close() error  { return nil }
 
 // Next implements Source. It lists the IDs, and asks for those records alone that are not known.
 func (s *chromaSource) Next(ctx context.Context, known func([]string) (map[string]bool, error)) ([]api.Record, int, error) {
-	there := 0
-	if len(s.waiting) == 0 {
-		var listed document
-		if err := s.ask(ctx, "get", getQuestion{Limit: chromaIDs, Offset: s.offset, Include: []string{}}, &listed); err != nil {
-			return nil, 0, err
-		}
-		if len(listed.IDs) == 0 {
-			return nil, 0, io.EOF
-		}
-		s.offset += len(listed.IDs)
-		have, err := known(listed.IDs)
-		if err != nil {
-			return nil, 0, err
-		}
-		for _, id := range listed.IDs {
-			if have[id] {
-				there++
-			} else {
-				s.waiting = append(s.waiting, id)
-			}
-		}
-		if len(s.waiting) == 0 {
-			return nil, there, nil
-		}
+	var listed document
+	if err := s.ask(ctx, "get", getQuestion{Limit: batchRecords, Offset: s.offset, Include: []string{}}, &listed); err != nil {
+		return nil, 0, err
 	}
-	n := min(batchRecords, len(s.waiting))
-	question := getQuestion{IDs: s.waiting[:n], Include: []string{"documents", "metadatas"}}
+	if len(listed.IDs) == 0 {
+		return nil, 0, io.EOF
+	}
+	s.offset += len(listed.IDs)
+	have, err := known(listed.IDs)
+	if err != nil {
+		return nil, 0, err
+	}
+	question := getQuestion{Include: []string{"documents", "metadatas"}}
 	if s.vectors {
 		question.Include = append(question.Include, "embeddings")
+	}
+	for _, id := range listed.IDs {
+		if !have[id] {
+			question.IDs = append(question.IDs, id)
+		}
+	}
+	there := len(listed.IDs) - len(question.IDs)
+	if len(question.IDs) == 0 { // none would mean all
+		return nil, there, nil
 	}
 	var got document
 	if err := s.ask(ctx, "get", question, &got); err != nil {
 		return nil, 0, err
 	}
-	s.waiting = s.waiting[n:]
 	records, err := got.records()
 	if err != nil {
 		return nil, 0, fmt.Errorf("chroma's answer: %w", err)

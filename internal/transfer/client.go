@@ -23,7 +23,6 @@ const ChromaKey = "CHROMA_API_KEY"
 const (
 	chromaPatience  = 2 * time.Minute // for one request
 	maxChromaAnswer = 1 << 30         // bytes
-	chromaIDs       = 1000            // IDs that are asked for at once
 )
 
 // IsURL says whether a place to carry records to, or from, is a Chroma collection rather than a file.

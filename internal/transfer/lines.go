@@ -131,7 +131,7 @@ func (s *lineSource) Next(_ context.Context, known func([]string) (map[string]bo
 	n := min(batchRecords, len(s.ahead))
 	records := s.ahead[:n:n]
 	s.ahead = s.ahead[n:]
-	for len(records) < batchRecords && s.broken == nil {
+	for bytes := 0; len(records) < batchRecords && bytes < batchBytes && s.broken == nil; {
 		r, embedder, err := s.record()
 		if err == nil && embedder != "" && embedder != s.embedder {
 			err = fmt.Errorf("read %s: line %d has a vector of %s, and those before it have %s: vectors of two embedders cannot be compared; leave them behind with --no-vectors: %w",
@@ -142,6 +142,7 @@ func (s *lineSource) Next(_ context.Context, known func([]string) (map[string]bo
 			break
 		}
 		records = append(records, r)
+		bytes += size(r)
 	}
 	if len(records) == 0 {
 		return nil, 0, s.broken

@@ -17,8 +17,12 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/memory"
 )
 
-// batchRecords is how many records are carried at once: some 2 MB with their vectors.
-const batchRecords = 256
+// Bounds of what is carried at once: some 2 MB of usual records with their vectors, and of very long ones what fits an
+// answer of the host's.
+const (
+	batchRecords = 256
+	batchBytes   = 32 << 20
+)
 
 // Given is in the place of an embedder's name where nobody says whose the vectors are. It is memory.GivenEmbedder.
 const Given = memory.GivenEmbedder
@@ -62,9 +66,14 @@ func Export(ctx context.Context, m api.Memory, to Sink, vectors bool, progress P
 	sel := api.Selection{Oldest: true, Limit: batchRecords, Vectors: vectors}
 	for {
 		records, err := m.Get(ctx, sel)
+		if err != nil && sel.Limit > 1 && ctx.Err() == nil {
+			sel.Limit = 1 // very long records, perhaps, which are too much for one answer
+			continue
+		}
 		if err != nil {
 			return total, fmt.Errorf("export memory: %w", err)
 		}
+		sel.Limit = min(2*sel.Limit, batchRecords)
 		if len(records) == 0 {
 			return total, nil
 		}
@@ -92,12 +101,8 @@ func Export(ctx context.Context, m api.Memory, to Sink, vectors bool, progress P
 // own.
 func Import(ctx context.Context, m api.Memory, from Source, again bool, progress Progress) (total Result, err error) {
 	known := func(ids []string) (map[string]bool, error) {
-		there, err := m.Get(ctx, api.Selection{IDs: ids})
-		known := make(map[string]bool, len(there))
-		for _, r := range there {
-			known[r.ID] = true
-		}
-		return known, err
+		there := make(map[string]bool, len(ids))
+		return there, find(ctx, m, ids, there)
 	}
 	for {
 		records, there, err := from.Next(ctx, known)
@@ -113,15 +118,39 @@ func Import(ctx context.Context, m api.Memory, from Source, again bool, progress
 				records[i].Vector = nil
 			}
 		}
-		if len(records) > 0 {
-			if _, err := m.Add(ctx, records); err != nil {
+		for len(records) > 0 {
+			n := 1
+			for bytes := size(records[0]); n < len(records) && bytes+size(records[n]) <= batchBytes; n++ {
+				bytes += size(records[n])
+			}
+			if _, err := m.Add(ctx, records[:n]); err != nil {
 				return total, fmt.Errorf("import into memory: %w", err)
 			}
+			total.Carried += n
+			records = records[n:]
 		}
-		total.Carried += len(records)
 		progress(total.done(), from.Part())
 	}
 }
+
+// find looks which records are there. Those that are too much for one answer are asked for in halves.
+func find(ctx context.Context, m api.Memory, ids []string, there map[string]bool) error {
+	records, err := m.Get(ctx, api.Selection{IDs: ids})
+	if err != nil && len(ids) > 1 && ctx.Err() == nil {
+		half := len(ids) / 2
+		if err := find(ctx, m, ids[:half], there); err != nil {
+			return err
+		}
+		return find(ctx, m, ids[half:], there)
+	}
+	for _, r := range records {
+		there[r.ID] = true
+	}
+	return err
+}
+
+// size is about what a record takes on its way, in bytes.
+func size(r api.Record) int { return len(r.Text) + 12*len(r.Vector) + 100*len(r.Metadata) }
 
 func (r *Result) add(other Result) {
 	r.Carried += other.Carried

@@ -83,7 +83,11 @@ func export(t *testing.T, m api.Memory, name string, vectors bool) string {
 	if err := errors.Join(err, lines.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if want := len(all(t, m)); result != (Result{Carried: want}) {
+	want, err := m.Count(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result != (Result{Carried: want}) {
 		t.Fatalf("%+v, want %d carried", result, want)
 	}
 	return write(t, name, b.String())
@@ -154,6 +158,41 @@ func TestImportIsGoneOnWith(t *testing.T) {
 	}
 	if result, err := load(t, copied, path, false); err != nil || result != (Result{Carried: 1000 - 2*batchRecords, There: 2 * batchRecords}) {
 		t.Fatalf("%+v, %v", result, err)
+	}
+}
+
+// narrow is a memory whose answers and requests hold little, as those over a connection do for very long records.
+type narrow struct{ api.Memory }
+
+const narrowBytes = 300
+
+func (n narrow) Get(ctx context.Context, sel api.Selection) ([]api.Record, error) {
+	records, err := n.Memory.Get(ctx, sel)
+	bytes := 0
+	for _, r := range records {
+		bytes += len(r.Text)
+	}
+	if bytes > narrowBytes && len(records) > 1 {
+		return nil, fmt.Errorf("ask for less at once")
+	}
+	return records, err
+}
+
+func TestRecordsThatAreTooMuchAtOnce(t *testing.T) {
+	m := open(t)
+	fill(t, m, 300)
+	if _, err := m.Add(t.Context(), []api.Record{{ID: "long", Text: strings.Repeat("x", 2*narrowBytes)}}); err != nil {
+		t.Fatal(err)
+	}
+	path := export(t, narrow{m}, "a.jsonl", true)
+	copied := open(t)
+	for round, want := range []Result{{Carried: 301}, {There: 301}} {
+		if result, err := load(t, narrow{copied}, path, false); err != nil || result != want {
+			t.Fatalf("round %d: %+v, %v", round, result, err)
+		}
+	}
+	if !reflect.DeepEqual(all(t, copied), all(t, m)) {
+		t.Error("what came back differs")
 	}
 }
 
