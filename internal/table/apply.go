@@ -11,8 +11,9 @@ import (
 
 // Apply makes one change visible as a whole. After an error nothing is changed.
 //
-// It costs what the change is big; now and then, when half of the slots are empty, or a row comes that is older than
-// others by its Seq, as long as New.
+// It takes as long as the change is big. Now and then, when half of the slots have come to be empty, they are made up
+// for; when half of the texts in metadata are of rows that are gone, or a row comes that is older than others by its
+// Seq, the table is built anew.
 func (t *Table) Apply(change Change) error {
 	s, err := t.Snapshot().with(change)
 	if err != nil {
@@ -45,8 +46,11 @@ func (s *Snapshot) with(change Change) (*Snapshot, error) {
 		w.add(r)
 	}
 	n := w.finish(p.dimension)
-	if n.wasteful() {
+	if n.wordy() {
 		return build(n.keys.time, n.dimension, n.all())
+	}
+	if n.wasteful() {
+		n = n.compacted()
 	}
 	return n, nil
 }
@@ -227,12 +231,6 @@ func (w *writer) finish(dimension int) *Snapshot {
 	s.keys.own = false
 	s.dimension = dimension
 	return &s
-}
-
-// wasteful says that more than half of what a snapshot holds is of rows that are gone.
-func (s *Snapshot) wasteful() bool {
-	const few = 2 * blockSlots // not worth the work
-	return s.slots() > 2*s.rows+few || len(s.dict.texts) > 2*s.texts+few
 }
 
 // all returns the rows in the order of adding.

@@ -251,7 +251,7 @@ func (c chance) filter(depth int) api.Filter {
 		f.Value = pick(c, "^soil", "(?i)LEAF|日", "t$", ".*", fmt.Sprintf("rare%d$", 100+c.IntN(300)))
 	case "in", "nin":
 		f.Key = key()
-		list := make([]any, 1+c.IntN(8))
+		list := make([]any, 1+c.IntN(pick(c, 8, 8, 300)))
 		for i := range list {
 			list[i] = c.value()
 		}
@@ -302,7 +302,7 @@ func (c chance) change(m model) Change {
 	}
 	var change Change
 	if c.IntN(3) == 0 {
-		for range c.IntN(pick(c, 4, 4, 4, 600)) {
+		for range c.IntN(pick(c, 4, 4, 4, 600, 8000)) {
 			change.Delete = append(change.Delete, c.id())
 		}
 	}
@@ -333,7 +333,7 @@ func (c chance) rows(m model, n int) []*Row {
 
 // TestModel does what chance says to a table and to the model; snapshots taken on the way are looked at again later.
 func TestModel(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(10) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			t.Parallel()
 			var seq uint64
@@ -472,5 +472,50 @@ func sameHits(t *testing.T, metric Metric, query []float32, got []Hit, among []*
 			t.Errorf("%s: hits %d and %d are out of order", metric, i-1, i)
 			return
 		}
+	}
+}
+
+// TestCompaction lets rows go until their slots are made up for, and compares with the model all the time.
+func TestCompaction(t *testing.T) {
+	for name, victim := range map[string]func(c chance, m model) int{
+		"oldest first": func(chance, model) int { return 0 },
+		"at random":    func(c chance, m model) int { return c.IntN(len(m)) },
+		"in places":    func(c chance, m model) int { return c.IntN(2) * (len(m) - 1) / 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var seq uint64
+			c := chance{Rand: rand.New(rand.NewPCG(3, 3)), seq: &seq, ids: 9000, dimension: 5, keys: []string{"k", "l"}}
+			m := model(nil).apply(Change{Put: c.rows(nil, 12000)})
+			table := mustNew(t, Options{TimeKey: timeKey}, m...)
+			compacted := 0
+			for step := 0; len(m) > 700; step++ {
+				var change Change
+				for range min(300, len(m)-1) {
+					at := victim(c, m)
+					change.Delete = append(change.Delete, m[at].ID)
+					m = slices.Delete(slices.Clone(m), at, at+1)
+				}
+				for range 20 {
+					change.Put = append(change.Put, c.row(fmt.Sprint("new", seq), nil))
+				}
+				m = append(m, change.Put...)
+				before := table.Snapshot()
+				mustApply(t, table, change)
+				if s := table.Snapshot(); s.slots() < before.slots() {
+					compacted++
+					if s.wasteful() || s.seed != before.seed {
+						t.Errorf("step %d: %d slots for %d rows, or built anew", step, s.slots(), s.Len())
+					}
+				}
+				check(t, c, table.Snapshot(), m)
+				if t.Failed() {
+					t.Fatalf("step %d", step)
+				}
+			}
+			if compacted == 0 {
+				t.Error("no slots were made up for")
+			}
+		})
 	}
 }

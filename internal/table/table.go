@@ -5,7 +5,7 @@
 // slots are a block (block.go), which holds them by column: rows, times, vectors in compact form (package vector) and
 // metadata (column.go, keys.go). apply.go makes a change: it copies what it changes, and publishes the whole as a new
 // Snapshot (snapshot.go) by storing one pointer. So readers wait for nobody, and nobody for them. build.go makes a
-// table of many rows at once; timeline.go is the order of time, finder.go a hash table that readers need no lock for.
+// table of many rows at once, compact.go gives back what is gone; timeline.go is the order of time, finder.go a hash table that readers need no lock for.
 // filter.go says what a filter means, row by row; plan.go answers it block by block. nearest.go finds the nearest.
 package table
 
