@@ -88,6 +88,9 @@ func (b *batch) items(mode memory.Mode) ([]memory.Item, error) {
 		b.documents != nil && len(b.documents) != n || b.uris != nil && len(b.uris) != n {
 		return nil, invalid("Inconsistent number of IDs, embeddings, documents, URIs and metadatas")
 	}
+	if err := alike(b.embeddings); err != nil {
+		return nil, err
+	}
 	items := make([]memory.Item, n)
 	for i, id := range b.ids {
 		if id == "" {
@@ -116,6 +119,20 @@ func (b *batch) items(mode memory.Mode) ([]memory.Item, error) {
 		}
 	}
 	return items, nil
+}
+
+// alike checks that vectors are of one dimension; nil ones are of any.
+func alike(vectors [][]float32) error {
+	dimension := -1
+	for _, v := range vectors {
+		if v != nil && dimension >= 0 && len(v) != dimension {
+			return invalid("Inconsistent dimensions in provided embeddings")
+		}
+		if v != nil {
+			dimension = len(v)
+		}
+	}
+	return nil
 }
 
 // checkMetadata refuses the keys that filters could not name.

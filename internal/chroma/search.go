@@ -151,10 +151,8 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) error {
 		if sel.wrong != nil {
 			return sel.wrong
 		}
-		for _, v := range sel.vectors {
-			if len(v) != len(sel.vectors[0]) {
-				return invalid("Inconsistent dimensions in provided embeddings")
-			}
+		if err := alike(sel.vectors); err != nil {
+			return err
 		}
 		n, err := store.Count(ctx, nil)
 		if err != nil || n == 0 || sel.empty() || sel.k == 0 || len(sel.vectors) == 0 {

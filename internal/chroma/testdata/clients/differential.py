@@ -49,6 +49,8 @@ class Generator:
         m = {key: self.r.choice(values) for key, values in KEYS.items() if self.r.random() < 0.4}
         if update and m and self.r.random() < 0.3:
             m[self.r.choice(list(KEYS))] = None
+        if self.agents and not update:  # whose records all have a time, and show it
+            m["timestamp"] = self.r.choice([0.0, 1.5, 1700000000.25, 3])
         return m or None
 
     def ids(self, most=6):
@@ -102,14 +104,15 @@ class Generator:
             args["embeddings"] = self.vectors(n)
         if "embeddings" in args and self.r.random() < 0.7:
             args["documents"] = [self.text() for _ in ids]
-        if self.r.random() < 0.8:
-            args["metadatas"] = [self.metadata(kind != "add") for _ in ids]
+        if self.r.random() < 0.8 or self.agents:
+            args["metadatas"] = [self.metadata(kind == "update") for _ in ids]
         if self.r.random() < 0.2:
             args["uris"] = [f"file:{id}" for id in ids]
         return args
 
     def operation(self):
         name = self.r.choice(NAMES)
+        self.agents = name == NAMES[4]
         kind = self.r.choices(
             ["add", "update", "upsert", "get", "query", "delete", "count", "peek", "create", "get_or_create", "get_collection",
              "delete_collection", "rename", "modify", "list", "count_collections"],
