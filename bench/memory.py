@@ -1,11 +1,12 @@
-"""Chroma's own Python client at work on the server at a port, be it Chroma or coma.
+"""Chroma's own Python client at work on two servers in turn: the real Chroma, and coma.
 
-    python memory.py PORT write COLLECTION            one writer, then 16 threads
-    python memory.py PORT fill COLLECTION FROM TO     add records FROM to TO, 1,000 a call
-    python memory.py PORT ask COLLECTION SIZE         queries, filtered ones, and the newest 10
-    python memory.py PORT get COLLECTION              the newest 10 alone
+    python memory.py CHROMA COMA write COLLECTION            one writer, then 16 threads
+    python memory.py CHROMA COMA fill COLLECTION FROM TO     add records FROM to TO, 1,000 a call
+    python memory.py CHROMA COMA ask COLLECTION SIZE         queries, filtered ones, and the newest 10
 
-Prints what it measured as one JSON object; times are seconds, medians. Vectors and records are the same in every run.
+CHROMA and COMA are ports. Each call is made to the one and then to the other, so that what else the machine does is the
+same for both. Prints what it measured as one JSON object {"chroma": ..., "coma": ...}; times are seconds, medians.
+Vectors and records are the same in every run.
 """
 
 import json
@@ -41,30 +42,36 @@ def record(i):
     return text, {"timestamp": START + i, "kind": f"k{i % 1000}", "level": i % 10}
 
 
-def timed(call, count):
-    """Median seconds of call(i) for i up to count, without the first tenth."""
-    took = []
+def in_turn(call, count, servers):
+    """Median seconds of call(server, i) for i up to count, a server, without the first tenth."""
+    took = {name: [] for name in servers}
     for i in range(count):
-        began = time.perf_counter()
-        call(i)
-        took.append(time.perf_counter() - began)
-    return statistics.median(took[count // 10 :])
+        for name, server in servers.items():
+            began = time.perf_counter()
+            call(server, i)
+            took[name].append(time.perf_counter() - began)
+    return {name: statistics.median(times[count // 10 :]) for name, times in took.items()}
 
 
-def write(collection):
+def write(servers):
     lot = vectors(0, 3000)
 
-    def add(i):
+    def add(collection, i):
         text, metadata = record(i)
         collection.add(ids=[f"w{i}"], embeddings=[lot[i]], documents=[text], metadatas=[metadata])
 
-    alone = timed(add, 200)
-    each, failed = 60, []
+    alone = in_turn(add, 100, servers)
+    return {"alone": alone, "together": {name: together(s, add) for name, s in servers.items()}}
+
+
+def together(collection, add):
+    """Adds a second of THREADS threads."""
+    each, before, failed = 40, collection.count(), []
 
     def writer(n):
         try:
             for i in range(each):
-                add(200 + n * each + i)
+                add(collection, before + n * each + i)
         except Exception as e:
             failed.append(f"{type(e).__name__}: {e}")
 
@@ -77,23 +84,25 @@ def write(collection):
     took = time.perf_counter() - began
     if failed:
         raise RuntimeError(failed[0])
-    if collection.count() != 200 + THREADS * each:
+    if collection.count() != before + THREADS * each:
         raise RuntimeError(f"{collection.count()} records are there")
-    return {"alone": alone, "together": THREADS * each / took}
+    return THREADS * each / took
 
 
-def fill(collection, start, end):
-    took = 0.0
+def fill(servers, start, end):
+    took = dict.fromkeys(servers, 0.0)
     for first in range(start, end, BATCH):
         lot = vectors(first, first + BATCH)
         texts, metadatas = zip(*(record(i) for i in range(first, first + BATCH)))
         ids = [f"r{i}" for i in range(first, first + BATCH)]
-        began = time.perf_counter()
-        collection.add(ids=ids, embeddings=lot, documents=list(texts), metadatas=list(metadatas))
-        took += time.perf_counter() - began
-    if collection.count() != end:
-        raise RuntimeError(f"{collection.count()} records are there, not {end}")
-    return {"rate": (end - start) / took}
+        for name, collection in servers.items():
+            began = time.perf_counter()
+            collection.add(ids=ids, embeddings=lot, documents=list(texts), metadatas=list(metadatas))
+            took[name] += time.perf_counter() - began
+    for name, collection in servers.items():
+        if collection.count() != end:
+            raise RuntimeError(f"{name} has {collection.count()} records, not {end}")
+    return {"rate": {name: (end - start) / seconds for name, seconds in took.items()}}
 
 
 def newest(collection):
@@ -104,48 +113,40 @@ def newest(collection):
     return collection.get(ids=ids, include=["embeddings", "documents", "metadatas"])
 
 
-def ask(collection, size):
+def ask(servers, size):
     rng = np.random.default_rng(99)
     lot = vectors(0, size)
     count = 60
     asked = lot[rng.integers(0, size, count)] + 0.05 * rng.normal(size=(count, DIMENSIONS))
     asked = (asked / np.linalg.norm(asked, axis=1, keepdims=True)).astype(np.float32)
+    exact = [{f"r{n}" for n in np.argpartition(-(lot @ v), 10)[:10]} for v in asked]
     include = ["documents", "metadatas", "distances"]
-    found = [None] * count
+    hits = {id(s): 0 for s in servers.values()}
 
-    def query(i):
-        found[i] = collection.query(query_embeddings=[asked[i]], n_results=10, include=include)["ids"][0]
+    def query(collection, i):
+        found = collection.query(query_embeddings=[asked[i]], n_results=10, include=include)["ids"][0]
+        hits[id(collection)] += len(exact[i] & set(found))
 
     def filtered(where):
-        def one(i):
-            collection.query(query_embeddings=[asked[i]], n_results=10, include=include, where=where)
+        return lambda collection, i: collection.query(query_embeddings=[asked[i]], n_results=10, include=include, where=where)
 
-        return one
-
-    times = {
-        "query": timed(query, count),
-        "tenth": timed(filtered({"level": 3}), 20),
-        "thousandth": timed(filtered({"kind": "k7"}), 20),
-        "both": timed(filtered({"$and": [{"level": {"$gte": 5}}, {"kind": {"$ne": "k9"}}]}), 20),
+    return {
+        "query": in_turn(query, count, servers),
+        "recall": {name: hits[id(s)] / (10 * count) for name, s in servers.items()},
+        "tenth": in_turn(filtered({"level": 3}), 20, servers),
+        "thousandth": in_turn(filtered({"kind": "k7"}), 20, servers),
+        "both": in_turn(filtered({"$and": [{"level": {"$gte": 5}}, {"kind": {"$ne": "k9"}}]}), 20, servers),
+        "newest": in_turn(lambda collection, _: newest(collection), 3, servers),
     }
-    hits = 0
-    for i in range(count):
-        exact = np.argpartition(-(lot @ asked[i]), 10)[:10]
-        hits += len({f"r{n}" for n in exact} & set(found[i]))
-    return times | {"recall": hits / (10 * count)} | get(collection)
 
 
-def get(collection):
-    try:
-        return {"newest": timed(lambda _: newest(collection), 5)}
-    except Exception as e:
-        return {"newest_error": f"{type(e).__name__}: {str(e)[:200]}"}
-
-
-def main(port, what, name, *numbers):
-    client = chromadb.HttpClient(host="127.0.0.1", port=int(port))
-    collection = client.get_or_create_collection(name, embedding_function=None)
-    print(json.dumps({"write": write, "fill": fill, "ask": ask, "get": get}[what](collection, *map(int, numbers))))
+def main(chroma, coma, what, name, *numbers):
+    servers = {
+        server: chromadb.HttpClient(host="127.0.0.1", port=int(port)).get_or_create_collection(name, embedding_function=None)
+        for server, port in {"chroma": chroma, "coma": coma}.items()
+    }
+    measured = {"write": write, "fill": fill, "ask": ask}[what](servers, *map(int, numbers))
+    print(json.dumps({s: {key: both[s] for key, both in measured.items()} for s in servers}))
 
 
 main(*sys.argv[1:])
