@@ -37,6 +37,7 @@ func (m remoteMemory) Query(ctx context.Context, q api.Query) ([]api.Match, erro
 	return matches, err
 }
 
+// Retrieve asks again when the connection was lost before the answer: what alpha-beta drew for the lost one was counted.
 func (m remoteMemory) Retrieve(ctx context.Context, r api.Retrieval) ([]api.Match, error) {
 	var matches []api.Match
 	err := m.wire.call(ctx, methodMemoryRetrieve, memoryParams{Agent: m.agent, Retrieval: r}, &matches)
