@@ -105,7 +105,8 @@ func describe(info *Info) (err error) {
 
 // Head is what a memory keeps beside its records.
 type Head struct {
-	Embedder   string // "" where nothing was ever written
+	Embedder   string // "" where nothing was ever written; an empty memory may take another
+	Empty      bool
 	Dimension  int
 	Declared   string // see Store.Declare
 	Settings   Settings
@@ -120,14 +121,16 @@ func Peek(path string) (head Head, err error) {
 		return Head{}, fmt.Errorf("peek into memory: %w", err)
 	}
 	if stat.Size() == 0 {
-		return Head{}, nil // created, never written to
+		return Head{Empty: true}, nil // created, never written to
 	}
+	head.Empty = true
 	d, err := openDisk(path, diskOptions{readOnly: true, timeout: atOnce})
 	if err != nil {
 		return Head{}, fmt.Errorf("peek into memory: %w", err)
 	}
-	err = d.view(func(h diskHeader, _ *bbolt.Tx) error {
-		head = Head{Embedder: h.Embedder, Dimension: h.Dimension, Declared: h.Declared, Settings: h.Settings, Attributes: h.Attributes}
+	err = d.view(func(h diskHeader, tx *bbolt.Tx) error {
+		first, _ := tx.Bucket(bucketRecords).Cursor().First()
+		head = Head{Empty: first == nil, Embedder: h.Embedder, Dimension: h.Dimension, Declared: h.Declared, Settings: h.Settings, Attributes: h.Attributes}
 		return nil
 	})
 	if err := errors.Join(err, d.close()); err != nil {

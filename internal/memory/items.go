@@ -52,7 +52,8 @@ type ItemMatch struct {
 
 // WriteItems writes items as mode says: all of them durably, or none. Nothing is embedded: an item without a vector has
 // none. A new record takes its time from its metadata, where Options.TimeKey has a number there, else it is now; an
-// update that changes that number changes the time. Of items with the same ID the later ones come over the earlier.
+// update that changes that number changes the time. Of new items with the same ID AddItems keeps the first; otherwise the
+// later ones come over the earlier.
 //
 // Errors are those of Add; a vector of another dimension is a DimensionError.
 func (s *Store) WriteItems(ctx context.Context, mode Mode, items []Item) error {
@@ -74,6 +75,10 @@ func (s *Store) WriteItems(ctx context.Context, mode Mode, items []Item) error {
 	err := s.write(ctx, func(b *batch) error {
 		var chosen []draft
 		for _, d := range drafts {
+			// Also of items that are passed over: so does Chroma.
+			if want := b.head.Dimension; b.count > 0 && want != 0 && d.Vector != nil && len(d.Vector) != want {
+				return fmt.Errorf("item %q: %w", d.ID, DimensionError{Want: want, Got: len(d.Vector)})
+			}
 			if there := b.get(d.ID) != nil; mode == UpsertItems || there == (mode == UpdateItems) {
 				chosen = append(chosen, d)
 			}
