@@ -70,6 +70,8 @@ func TestConditions(t *testing.T) {
 		{"does not contain", coma.NotContains("bees"), "ade"},
 		{"matches", coma.Matches(`^b.*y$|\bdry\b`), "bd"},
 		{"does not match", coma.NotMatches(`[aeiou]{2}`), "ae"},
+		{"by its time, as Chroma's clients see it", coma.Key("timestamp").Less(dawn.Add(2 * time.Hour).Unix()), "ab"},
+		{"by its time with a fraction", coma.Key("timestamp").Equal(float64(dawn.Add(time.Hour).Unix())), "b"},
 		{"all", coma.All(coma.Contains("bees"), coma.Key("day").Greater(2)), "c"},
 		{"any", coma.Any(coma.Contains("apples"), coma.Key("mood").Equal("thirsty")), "ad"},
 		{"any of all", coma.Any(coma.All(coma.Contains("bees"), coma.Key("mood").Equal("calm")), coma.Contains("dry")), "cd"},
