@@ -1,6 +1,7 @@
 package table
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -271,6 +272,71 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// TestTimelineSplits takes runs apart and puts them together.
+func TestTimelineSplits(t *testing.T) {
+	var m model
+	for i := range 10 {
+		m = append(m, rowOf(i+1, fmt.Sprint(i)))
+	}
+	table := mustNew(t, Options{}, m...)
+	at := func(seq int, id string, second float64) *Row {
+		r := rowOf(seq, id)
+		r.Time = start.Add(time.Duration(second * float64(time.Second)))
+		return r
+	}
+	for _, test := range []struct {
+		row  *Row
+		want string
+	}{
+		{at(11, "x", 4.5), "0 1 2 3 x 4 5 6 7 8 9"},            // into the middle of the last run
+		{at(12, "y", 2), "0 1 y 2 3 x 4 5 6 7 8 9"},            // behind that of the same time, in a run before
+		{at(8, "7", 100), "0 1 y 2 3 x 4 5 6 8 9 7"},           // out of the middle, to the end
+		{at(8, "7", 7.5), "0 1 y 2 3 x 4 5 6 7 8 9"},           // back: the last run is gone and another is the last
+		{at(9, "8", -1), "8 0 1 y 2 3 x 4 5 6 7 9"},            // to the very beginning
+		{at(10, "9", -2), "9 8 0 1 y 2 3 x 4 5 6 7"},           // before it
+		{at(5, "4", 5), "9 8 0 1 y 2 3 x 4 5 6 7"},             // not at all
+		{at(13, "z", 4.5), "9 8 0 1 y 2 3 x z 4 5 6 7"},        // behind the one added before
+		{at(14, "end", 1000), "9 8 0 1 y 2 3 x z 4 5 6 7 end"}, // a record as they mostly come
+		{at(15, "ender", 1000), "9 8 0 1 y 2 3 x z 4 5 6 7 end ender"},
+		{at(14, "end", 0), "9 8 end 0 1 y 2 3 x z 4 5 6 7 ender"},
+	} {
+		mustApply(t, table, Change{Put: []*Row{test.row}})
+		s := table.Snapshot()
+		if got := idsOf(slices.Collect(s.ByTime(Select{}, true))); got != test.want {
+			t.Fatalf("with %s: %s, want %s", test.row.ID, got, test.want)
+		}
+		newest := slices.Collect(s.ByTime(Select{}, false))
+		slices.Reverse(newest)
+		if got := idsOf(newest); got != test.want {
+			t.Fatalf("with %s: newest first, turned round: %s", test.row.ID, got)
+		}
+	}
+}
+
+// TestNearestEnds: a query whose context has ended tells so.
+func TestNearestEnds(t *testing.T) {
+	var rows []*Row
+	for i := range 10 * blockSlots {
+		rows = append(rows, rowOf(i+1, fmt.Sprint(i), float32(i)))
+	}
+	s := mustNew(t, Options{}, rows...).Snapshot()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Nearest(ctx, []float32{1}, 1, L2, Select{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error: %v", err)
+	}
+	// All of them, nearest first, by all cores.
+	hits, err := s.Nearest(t.Context(), []float32{0}, s.Len(), L2, Select{})
+	if err != nil || len(hits) != s.Len() {
+		t.Fatalf("%d hits: %v", len(hits), err)
+	}
+	for i, h := range hits {
+		if h.Row != rows[i] {
+			t.Fatalf("hit %d is %s", i, h.Row.ID)
+		}
+	}
+}
+
 func TestExpired(t *testing.T) {
 	table := mustNew(t, Options{}, rowOf(1, "a", 1), rowOf(2, "b", 1))
 	soon := func(seq int, id string, seconds int) *Row {
@@ -298,7 +364,7 @@ func TestExpired(t *testing.T) {
 
 // TestChromem has chromem-go, an implementation of its own, find the same.
 func TestChromem(t *testing.T) {
-	for _, n := range []int{1, 70, 3000} {
+	for _, n := range []int{1, 70, 3000, 20_000} { // the last with all cores
 		rng := rand.New(rand.NewPCG(8, uint64(n)))
 		vectors := vectorsOf(clustered, rng, n, 48)
 		var rows []*Row
