@@ -59,12 +59,13 @@ type disk struct {
 
 type diskOptions struct {
 	readOnly bool
+	aside    bool          // a successor: whole or not does not matter yet
 	timeout  time.Duration // for the lock; more than 0
 }
 
 // openDisk opens and locks the file; it makes one unless readOnly.
 func openDisk(path string, opt diskOptions) (d *disk, err error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !opt.readOnly {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !opt.readOnly && !opt.aside {
 		if err := createDisk(path, opt); err != nil {
 			return nil, err
 		}

@@ -41,7 +41,7 @@ func (s *Store) newSuccessor() (*successor, error) {
 	if err := old.removeSuccessor(); err != nil {
 		return nil, err
 	}
-	d, err := openDisk(old.successorPath(), diskOptions{timeout: time.Second})
+	d, err := openDisk(old.successorPath(), diskOptions{timeout: time.Second, aside: true})
 	if err != nil {
 		return nil, err
 	}
