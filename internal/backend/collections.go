@@ -39,6 +39,12 @@ type loan struct {
 	called  bool          // back: nobody gets it any more
 	unused  chan struct{} // closed when it is called back and the last use has ended
 	ended   chan struct{} // closed when it is no longer lent
+
+	removing bool // called back to be removed
+}
+
+func newLoan() *loan {
+	return &loan{ready: make(chan struct{}), unused: make(chan struct{}), ended: make(chan struct{})}
 }
 
 // lentFor is how long a memory that nobody asks for stays open: loading a large one takes seconds.
@@ -84,22 +90,26 @@ func (c *collections) Peek(key chroma.Key) (chroma.Head, error) {
 	if store := c.opened(key); store != nil {
 		info, err := store.Info()
 		if !errors.Is(err, api.ErrClosed) {
-			head := chroma.Head{Embedder: info.Embedder, Attribute: store.Attribute(chroma.AttributeKey)}
-			if info.Records > 0 {
-				head.Dimension = info.Dimension
-			}
-			return head, err
+			return head(info.Records == 0, info.Embedder, info.Dimension, store.Attribute(chroma.AttributeKey)), err
 		}
 	}
 	path, err := c.path(key)
 	if err != nil {
 		return chroma.Head{}, err
 	}
-	head, err := memory.Peek(path)
+	closed, err := memory.Peek(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: %w", api.ErrNotFound, err)
 	}
-	return chroma.Head{Embedder: head.Embedder, Dimension: head.Dimension, Attribute: head.Attributes[chroma.AttributeKey]}, err
+	return head(closed.Empty, closed.Embedder, closed.Dimension, closed.Attributes[chroma.AttributeKey]), err
+}
+
+// head is what clients are told of a memory: an empty one takes any vectors.
+func head(empty bool, embedder string, dimension int, attribute []byte) chroma.Head {
+	if empty {
+		return chroma.Head{Attribute: attribute}
+	}
+	return chroma.Head{Embedder: embedder, Dimension: dimension, Attribute: attribute}
 }
 
 // opened returns the memory if this backend has it open.
@@ -109,8 +119,9 @@ func (c *collections) opened(key chroma.Key) *memory.Store {
 	}
 	c.mu.Lock()
 	l := c.lent[key]
+	there := l != nil && !l.called
 	c.mu.Unlock()
-	if l == nil {
+	if !there {
 		return nil
 	}
 	<-l.ready
@@ -118,7 +129,7 @@ func (c *collections) opened(key chroma.Key) *memory.Store {
 }
 
 // Use implements chroma.Memories.
-func (c *collections) Use(key chroma.Key, create bool, do func(chroma.Store) error) error {
+func (c *collections) Use(key chroma.Key, create bool, do func(*memory.Store) error) error {
 	for {
 		l, again, err := c.borrow(key, create)
 		if err != nil {
@@ -143,7 +154,7 @@ func (c *collections) borrow(key chroma.Key, create bool) (l *loan, again bool, 
 	l = c.lent[key]
 	first := l == nil
 	if first {
-		l = &loan{ready: make(chan struct{}), unused: make(chan struct{}), ended: make(chan struct{})}
+		l = newLoan()
 		c.lent[key] = l
 	}
 	if l.called {
@@ -214,27 +225,45 @@ func (c *collections) giveBack(key chroma.Key, l *loan) {
 		close(l.ended)
 	default:
 		l.waiting = time.AfterFunc(lentFor, func() {
-			if err := c.callBack(key, true); err != nil {
+			if err := c.release(key); err != nil {
 				c.backend.log.Warn("close a collection's memory", slog.Any("error", err))
 			}
 		})
 	}
 }
 
-// callBack ends the loan of a memory, if there is one, when its uses have ended; idle: only if there are none.
-func (c *collections) callBack(key chroma.Key, idle bool) error {
+// release ends the loan of a memory unless a client uses it just now.
+func (c *collections) release(key chroma.Key) error {
 	c.mu.Lock()
 	l := c.lent[key]
-	if l == nil || idle && l.uses > 0 {
+	if l == nil || l.uses > 0 || l.called && l.removing {
 		c.mu.Unlock()
 		return nil
 	}
-	if l.called {
+	c.mu.Unlock()
+	return c.callBack(key, nil)
+}
+
+// callBack ends the loan of a memory when its uses have ended; then remove is called, if there is one, before anybody can
+// borrow the memory again.
+func (c *collections) callBack(key chroma.Key, remove func() error) error {
+	c.mu.Lock()
+	l := c.lent[key]
+	for l != nil && l.called {
 		c.mu.Unlock()
 		<-l.ended
+		c.mu.Lock()
+		l = c.lent[key]
+	}
+	if l == nil && remove == nil {
+		c.mu.Unlock()
 		return nil
 	}
-	l.called = true
+	if l == nil {
+		l = newLoan() // that keeps others away
+		c.lent[key] = l
+	}
+	l.called, l.removing = true, remove != nil
 	if l.waiting != nil {
 		l.waiting.Stop()
 	}
@@ -247,6 +276,9 @@ func (c *collections) callBack(key chroma.Key, idle bool) error {
 	if l.giveUp != nil {
 		err = l.giveUp()
 	}
+	if remove != nil {
+		err = errors.Join(err, remove())
+	}
 	c.mu.Lock()
 	delete(c.lent, key)
 	c.mu.Unlock()
@@ -254,24 +286,14 @@ func (c *collections) callBack(key chroma.Key, idle bool) error {
 	return err
 }
 
-// release ends the loan of an agent's memory unless a client uses it just now: who runs the agent, or a command, is to find
-// it free. It may be called on nil, as offline.
-func (c *collections) release(agent string) error {
-	if c == nil {
-		return nil
-	}
-	return c.callBack(chroma.Key{Agent: agent}, true)
-}
-
 // Remove implements chroma.Memories.
 func (c *collections) Remove(key chroma.Key) error {
-	if err := c.callBack(key, false); err != nil {
-		return err
-	}
-	if key.Agent != "" {
-		return c.backend.RemoveMemory(context.Background(), key.Agent)
-	}
-	return memory.Remove(c.dir(), key.Collection)
+	return c.callBack(key, func() error {
+		if key.Agent != "" {
+			return c.backend.RemoveMemory(context.Background(), key.Agent)
+		}
+		return memory.Remove(c.dir(), key.Collection)
+	})
 }
 
 // close ends all loans. The server that requests come from has been closed: their uses end.
@@ -285,7 +307,7 @@ func (c *collections) close() error {
 	c.mu.Unlock()
 	var errs []error
 	for _, key := range keys {
-		errs = append(errs, c.callBack(key, false))
+		errs = append(errs, c.callBack(key, nil))
 	}
 	return errors.Join(errs...)
 }

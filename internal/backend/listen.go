@@ -99,12 +99,13 @@ func (l *sockets) close() error {
 	return errors.Join(append(errs, l.collections.close())...)
 }
 
-// release frees an agent's memory that no Chroma client uses just now, as collections.release does.
+// release ends the loan of an agent's memory that no Chroma client uses just now: who runs the agent, or a command, is to
+// find it free.
 func (l *sockets) release(agent string) error {
 	if l == nil {
 		return nil // offline
 	}
-	return l.collections.release(agent)
+	return l.collections.release(chroma.Key{Agent: agent})
 }
 
 func (b *Backend) routes(collections *collections) http.Handler {
