@@ -10,6 +10,9 @@ import (
 	"unicode/utf8"
 )
 
+// done is the answer of operations that have nothing to tell.
+var done = struct{}{}
+
 // answer writes a JSON value that is small.
 func answer(w http.ResponseWriter, status int, value any) error {
 	body, err := json.Marshal(value)

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/memory"
 )
 
 // catalogue knows the collections by id and by name. What it knows is a copy: the memories' own attributes count, and
@@ -115,7 +116,7 @@ func (k *catalogue) current(ctx context.Context, c *collection) (*collection, er
 		return c, nil
 	}
 	n := 0
-	err := k.memories.Use(c.key, false, func(s Store) (err error) {
+	err := k.memories.Use(c.key, false, func(s *memory.Store) (err error) {
 		n, err = s.Count(ctx, nil)
 		return err
 	})
@@ -157,7 +158,7 @@ func (k *catalogue) list(ctx context.Context, tenant, database string) ([]*colle
 
 // use calls do with the memory of the collection of that id. What is known of the collection may be old: then it is read
 // again.
-func (k *catalogue) use(id string, do func(c *collection, s Store) error) error {
+func (k *catalogue) use(id string, do func(c *collection, s *memory.Store) error) error {
 	missing := notFound("Collection [%s] does not exist.", id)
 	for {
 		c, err := k.withID(id)
@@ -168,7 +169,7 @@ func (k *catalogue) use(id string, do func(c *collection, s Store) error) error 
 			return missing
 		}
 		stale := false
-		err = k.memories.Use(c.key, false, func(s Store) error {
+		err = k.memories.Use(c.key, false, func(s *memory.Store) error {
 			if attr := s.Attribute(AttributeKey); string(attr) != c.attr {
 				stale = true
 				fresh, err := collectionOf(c.key, "", attr)
@@ -228,7 +229,7 @@ func (k *catalogue) create(ctx context.Context, want creation) (*collection, err
 		}
 		c.ID = there.ID
 	}
-	err := k.memories.Use(c.key, true, func(s Store) error {
+	err := k.memories.Use(c.key, true, func(s *memory.Store) error {
 		n, err := s.Count(ctx, nil)
 		if err != nil {
 			return err
@@ -252,7 +253,7 @@ func (k *catalogue) unclaimed(ctx context.Context, c *collection) (free bool, er
 	if c.Deleted || c.attr != "" {
 		return c.Deleted, nil
 	}
-	err = k.memories.Use(c.key, false, func(s Store) error {
+	err = k.memories.Use(c.key, false, func(s *memory.Store) error {
 		n, err := s.Count(ctx, nil)
 		free = n == 0
 		return err
@@ -261,7 +262,7 @@ func (k *catalogue) unclaimed(ctx context.Context, c *collection) (free bool, er
 }
 
 // save writes what a collection is into its memory.
-func (k *catalogue) save(ctx context.Context, s Store, c *collection) error {
+func (k *catalogue) save(ctx context.Context, s *memory.Store, c *collection) error {
 	data, err := c.encode()
 	if err != nil {
 		return err
@@ -285,7 +286,7 @@ type change struct {
 func (k *catalogue) change(ctx context.Context, id string, want change) error {
 	k.changing.Lock()
 	defer k.changing.Unlock()
-	return k.use(id, func(c *collection, s Store) error {
+	return k.use(id, func(c *collection, s *memory.Store) error {
 		changed := *c
 		if want.name != nil {
 			if err := checkName("new_name", *want.name); err != nil {
@@ -345,7 +346,7 @@ func (k *catalogue) remove(ctx context.Context, c *collection) error {
 		return err
 	}
 	empty.ID, empty.Deleted = newID(), true
-	err = k.memories.Use(c.key, false, func(s Store) error {
+	err = k.memories.Use(c.key, false, func(s *memory.Store) error {
 		if _, err := s.Clear(ctx); err != nil {
 			return err
 		}

@@ -5,8 +5,8 @@
 // How to read it. chroma.go has the routes. A request's body is read by reader.go (JSON, quickly and strictly), vectors.go
 // (the two forms of vectors) and where.go (filters, which become api.Filter); answer.go writes answers, problem.go
 // errors. collection.go and configuration.go say what a collection is to clients, catalogue.go which there are, registry.go
-// knows tenants and databases, and store.go is what all of this asks of the memories. records.go and search.go are the
-// operations on records.
+// which tenants and databases; memories.go is what all of this asks of the backend. The operations are in tenants.go,
+// collections.go, records.go (add, update, upsert, delete, count) and search.go (get, query).
 //
 // What the real server answers is the measure: testdata/wire has its answers to hundreds of requests, with the few
 // places where this package answers otherwise marked and explained.
@@ -18,10 +18,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/concurrent-modular-agent/coma/internal/memory"
 )
 
 const (
@@ -163,6 +166,11 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, read func(*reader)
 	return in.end()
 }
 
+func isJSON(contentType string) bool {
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && kind == "application/json"
+}
+
 // page reads the query parameters limit (none: -1) and offset.
 func page(r *http.Request) (limit, offset int, err error) {
 	limit = -1
@@ -188,10 +196,10 @@ func cut[T any](list []T, limit, offset int) []T {
 }
 
 // use calls do with the collection that the path names by its id.
-func (s *Server) use(r *http.Request, do func(ctx context.Context, c *collection, store Store) error) error {
+func (s *Server) use(r *http.Request, do func(ctx context.Context, c *collection, store *memory.Store) error) error {
 	id := r.PathValue("collection")
 	if !idForm.MatchString(id) {
 		return invalid("Collection ID is not a valid UUIDv4")
 	}
-	return s.catalogue.use(id, func(c *collection, store Store) error { return do(r.Context(), c, store) })
+	return s.catalogue.use(id, func(c *collection, store *memory.Store) error { return do(r.Context(), c, store) })
 }

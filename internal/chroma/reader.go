@@ -465,3 +465,22 @@ func (r *reader) between() ([]byte, error) {
 	}
 	return r.data[start:r.at], nil
 }
+
+// required reads an object in which one string must be.
+func (r *reader) required(field string) (value string, err error) {
+	there := false
+	err = r.object("an object", func(key string) (err error) {
+		if key != field {
+			return r.skip()
+		}
+		there = true
+		value, err = r.text("a string")
+		return err
+	})
+	if err == nil && !there {
+		err = missing(field)
+	}
+	return value, err
+}
+
+func missing(field string) error { return &typeError{"missing field `" + field + "`"} }

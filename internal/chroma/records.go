@@ -30,7 +30,7 @@ func (s *Server) write(mode memory.Mode) func(http.ResponseWriter, *http.Request
 		if err := s.body(w, r, func(in *reader) error { return b.read(in, mode) }); err != nil {
 			return err
 		}
-		err := s.use(r, func(ctx context.Context, _ *collection, store Store) error {
+		err := s.use(r, func(ctx context.Context, _ *collection, store *memory.Store) error {
 			items, err := b.items(mode)
 			if err != nil || len(items) == 0 {
 				return err
@@ -244,7 +244,7 @@ func (r *reader) notSparse(key string) error {
 
 func (s *Server) count(w http.ResponseWriter, r *http.Request) error {
 	n := 0
-	err := s.use(r, func(ctx context.Context, _ *collection, store Store) (err error) {
+	err := s.use(r, func(ctx context.Context, _ *collection, store *memory.Store) (err error) {
 		n, err = store.Count(ctx, nil)
 		return err
 	})
@@ -260,7 +260,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	n := 0
-	err := s.use(r, func(ctx context.Context, _ *collection, store Store) (err error) {
+	err := s.use(r, func(ctx context.Context, _ *collection, store *memory.Store) (err error) {
 		if sel.wrong != nil {
 			return sel.wrong
 		}

@@ -116,7 +116,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var items []memory.Item
-	err := s.use(r, func(ctx context.Context, _ *collection, store Store) (err error) {
+	err := s.use(r, func(ctx context.Context, _ *collection, store *memory.Store) (err error) {
 		if sel.wrong != nil {
 			return sel.wrong
 		}
@@ -147,7 +147,7 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) error {
 		return missing("query_embeddings")
 	}
 	matches := make([][]memory.ItemMatch, len(sel.vectors))
-	err := s.use(r, func(ctx context.Context, c *collection, store Store) error {
+	err := s.use(r, func(ctx context.Context, c *collection, store *memory.Store) error {
 		if sel.wrong != nil {
 			return sel.wrong
 		}

@@ -59,8 +59,8 @@ func (f *folder) Keys() ([]Key, error) {
 }
 
 func (f *folder) Peek(key Key) (head Head, err error) {
-	err = f.Use(key, false, func(s Store) error {
-		info, err := s.(*memory.Store).Info()
+	err = f.Use(key, false, func(s *memory.Store) error {
+		info, err := s.Info()
 		head = Head{Embedder: info.Embedder, Attribute: s.Attribute(AttributeKey)}
 		if info.Records > 0 {
 			head.Dimension = info.Dimension
@@ -70,7 +70,7 @@ func (f *folder) Peek(key Key) (head Head, err error) {
 	return head, err
 }
 
-func (f *folder) Use(key Key, create bool, do func(Store) error) error {
+func (f *folder) Use(key Key, create bool, do func(*memory.Store) error) error {
 	store, err := f.use(key, create)
 	if err != nil {
 		return err

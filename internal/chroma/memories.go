@@ -1,12 +1,6 @@
 package chroma
 
-import (
-	"context"
-
-	"github.com/concurrent-modular-agent/coma/internal/api"
-	"github.com/concurrent-modular-agent/coma/internal/memory"
-	"github.com/concurrent-modular-agent/coma/internal/table"
-)
+import "github.com/concurrent-modular-agent/coma/internal/memory"
 
 // Memories is where the records of collections are. Package backend implements it.
 type Memories interface {
@@ -16,26 +10,13 @@ type Memories interface {
 	Peek(key Key) (Head, error)
 	// Use calls do with the memory; with create, one that is not there is made. It wraps api.ErrNotFound where there is
 	// none, and api.ErrInUse where another process has it.
-	Use(key Key, create bool, do func(Store) error) error
+	Use(key Key, create bool, do func(*memory.Store) error) error
 	// Remove removes the memory for good. It wraps api.ErrInUse where anybody uses it.
 	Remove(key Key) error
 }
 
 // Key names a memory: that of an agent, or of a collection that is no agent's, by its id.
 type Key struct{ Agent, Collection string }
-
-// Store is what this package asks of a memory; see memory.Store.
-type Store interface {
-	WriteItems(ctx context.Context, mode memory.Mode, items []memory.Item) error
-	Items(ctx context.Context, sel memory.ItemSelection) ([]memory.Item, error)
-	NearestItems(ctx context.Context, vectors [][]float32, k int, metric table.Metric, sel memory.ItemSelection) ([][]memory.ItemMatch, error)
-	DeleteItems(ctx context.Context, sel memory.ItemSelection) (int, error)
-	Count(ctx context.Context, filter *api.Filter) (int, error)
-	Clear(ctx context.Context) (int, error)
-	Declare(ctx context.Context, embedder string) error
-	Attribute(key string) []byte
-	SetAttribute(ctx context.Context, key string, value []byte) error
-}
 
 // Head is what a memory tells without being loaded.
 type Head struct {
