@@ -26,7 +26,7 @@ func interruptibly(ctx context.Context, do func(context.Context) error) error {
 	context.AfterFunc(ctx, stop)
 	err := do(ctx)
 	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("broken off: begin it again to go on (%w)", err)
+		err = fmt.Errorf("broken off, run it again: %w", err)
 	}
 	return err
 }

@@ -148,6 +148,8 @@ func (b *Backend) peek(name string) (string, error) {
 	}
 	head, err := memory.Peek(path)
 	switch {
+	case err == nil && head.Empty:
+		return "", nil // it takes any
 	case err == nil:
 		return head.Embedder, nil
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, api.ErrInUse):

@@ -1,8 +1,10 @@
 package backend_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -253,5 +255,95 @@ func TestAnotherEmbedderThanTheMemorysIsToldAtTheStart(t *testing.T) {
 	}
 	if err := remember(t, h, "the soil is wet"); !errors.Is(err, api.ErrInvalid) || !strings.Contains(err.Error(), "coma memory reembed") {
 		t.Errorf("add: %v", err)
+	}
+	// A memory that is empty takes any embedder.
+	m, err := b.OpenMemory(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(m.Close(), h.Close()); err != nil {
+		t.Fatal(err)
+	}
+	console = newConsole()
+	h = attach(t, b, api.Attachment{Memory: api.MemorySettings{Embedder: "none"}}, console)
+	if err := errors.Join(remember(t, h, "the soil is wet"), h.Close()); err != nil { // Close waits for what is looked at
+		t.Error(err)
+	}
+	select {
+	case line := <-console.logs:
+		t.Errorf("told for nothing: %q", line)
+	default:
+	}
+}
+
+// TestMemoriesKnowTheirServiceAgain: nobody has to name a memory's own embedder a second time.
+func TestMemoriesKnowTheirServiceAgain(t *testing.T) {
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct{ Input, Model string }
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || asked.Model != "letters" || r.Header.Get("Authorization") != "Bearer k" {
+			http.Error(w, "no", http.StatusBadRequest)
+			return
+		}
+		fmt.Fprintf(w, `{"data":[{"embedding":[%d,%d,1]}]}`, strings.Count(asked.Input, "a"), strings.Count(asked.Input, "o"))
+	}))
+	defer service.Close()
+	t.Setenv("COMA_EMBEDDER_KEY", "k")
+	name := service.URL + "/v1#letters"
+	b := open(t)
+	h := attach(t, b, api.Attachment{Memory: api.MemorySettings{Embedder: name}}, newConsole())
+	for _, text := range []string{"banana", "cocoon"} {
+		if err := remember(t, h, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	query := func() ([]api.Match, error) {
+		m, err := b.OpenMemory(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		return m.Query(t.Context(), api.Query{Text: "room", K: 1})
+	}
+	if matches, err := query(); err != nil || len(matches) != 1 || matches[0].Text != "cocoon" {
+		t.Errorf("%+v, %v", matches, err)
+	}
+	h = attach(t, b, api.Attachment{}, newConsole())
+	if err := remember(t, h, "avocado"); err != nil {
+		t.Error(err)
+	}
+	if got := embedderOf(t, b); got != name {
+		t.Errorf("its vectors are of %s", got)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	service.Close()
+	console := newConsole()
+	h = attach(t, b, api.Attachment{}, console)
+	select {
+	case line := <-console.logs: // nobody has asked for it, and it is missed all the same
+		if !strings.Contains(line, "does the service run?") {
+			t.Errorf("%q", line)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("nothing is told")
+	}
+	if err := remember(t, h, "mango"); err == nil || !strings.Contains(err.Error(), "does the service run?") {
+		t.Errorf("add while the service is away: %v", err)
+	}
+	m, err := b.OpenMemory(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if records, err := m.Get(t.Context(), api.Selection{}); err != nil || len(records) != 3 {
+		t.Errorf("%d records, %v", len(records), err)
 	}
 }
