@@ -54,16 +54,26 @@ func BenchmarkLong(b *testing.B) {
 	}
 }
 
-// BenchmarkTokenizer reads 10 KB of text, of which it needs the first 256 tokens.
+// BenchmarkTokenizer reads the first 256 tokens of 10 KB of text, and 16 MiB of the worst.
 func BenchmarkTokenizer(b *testing.B) {
 	_, t, err := New().load()
 	if err != nil {
 		b.Fatal(err)
 	}
 	long := strings.Repeat(sentence+" ", 200)
-	for b.Loop() {
-		t.encode(long, maxTokens)
-	}
+	b.Run("words", func(b *testing.B) {
+		for b.Loop() {
+			t.encode(long, maxTokens)
+		}
+	})
+	// The slowest that a text can be: one word that never ends, of letters that must be decomposed.
+	b.Run("worst", func(b *testing.B) {
+		worst := strings.Repeat("é", 8<<20)
+		b.SetBytes(int64(len(worst)))
+		for b.Loop() {
+			t.encode(worst, maxTokens)
+		}
+	})
 }
 
 // BenchmarkStart is the first sentence of a process: vocabulary and norms are decoded, weights are mapped already.

@@ -5,15 +5,15 @@ import "math"
 // workspace is what a forward pass computes in. It belongs to one pass at a time, and grows to the greatest number of
 // tokens that it has seen: some 18 KB a token.
 type workspace struct {
-	x       []float32 // tokens × width: what goes from layer to layer
-	wide    []float32 // tokens × inner: queries, keys and values of a token, or the feed-forward's middle
-	y       []float32 // tokens × width: what attention found, or what a layer adds to x
-	z       []float32 // tokens × width
-	q       []int16   // tokens × inner: the input of a linear
-	qScale  []float32 // tokens
-	keys    []float32 // headWidth × tokens of a text: a head's keys, transposed
-	scores  []float32 // tokens × tokens of a text
-	context []float32
+	x      []float32 // tokens × width: what goes from layer to layer
+	wide   []float32 // tokens × inner: queries, keys and values of a token, or the feed-forward's middle
+	y      []float32 // tokens × width: what attention found, or what a layer adds to x
+	z      []float32 // tokens × width
+	q      []int16   // tokens × inner: the input of a linear
+	qScale []float32 // tokens
+	keys   []float32 // headWidth × padded tokens of a text: a head's keys, transposed
+	values []float32 // tokens of a text × headWidth
+	scores []float32 // tokens × padded tokens of a text
 }
 
 func (w *workspace) grow(tokens, longest int) {
@@ -25,14 +25,18 @@ func (w *workspace) grow(tokens, longest int) {
 		w.q = make([]int16, tokens*inner)
 		w.qScale = make([]float32, tokens)
 	}
-	if padded := roundUp(longest); cap(w.scores) < padded*longest {
-		w.keys = make([]float32, headWidth*padded)
-		w.scores = make([]float32, padded*longest)
+	if stride := scoreStride(longest); cap(w.scores) < stride*longest {
+		w.keys = make([]float32, headWidth*stride)
+		w.values = make([]float32, longest*headWidth)
+		w.scores = make([]float32, longest*stride)
 	}
 }
 
-// roundUp is the next multiple of 8, the lanes of the kernels.
-func roundUp(n int) int { return (n + 7) &^ 7 }
+// scoreStride is how far apart the rows of a text's scores and keys lie: rounded up to what kernels take, and never a
+// power of two, at which rows would drive each other out of the cache.
+func scoreStride(tokens int) int { return roundUp(tokens) + 16 }
+
+func roundUp(n int) int { return (n + 15) &^ 15 }
 
 // forward sets vectors to those of texts, which are token numbers. Texts lie behind each other as the rows of one
 // matrix: only attention knows where one ends, so nothing is padded.
@@ -114,29 +118,26 @@ func (n *network) attend(w *workspace, texts [][]uint16) {
 	from := 0
 	for _, text := range texts {
 		tokens := len(text)
-		padded := roundUp(tokens)
-		keys, scores := w.keys[:headWidth*padded], w.scores[:tokens*padded]
+		padded, stride := roundUp(tokens), scoreStride(tokens)
+		clear(w.keys[:headWidth*stride]) // the padding's are 0
 		for h := range heads {
 			rows := w.wide[from*3*width+h*headWidth:]
 			for t := range tokens {
-				for i, v := range rows[t*3*width+width:][:headWidth] {
-					keys[i*padded+t] = v
+				row := rows[t*3*width:]
+				for i, v := range row[width:][:headWidth] {
+					w.keys[i*stride+t] = v
 				}
+				copy(w.values[t*headWidth:], row[2*width:][:headWidth])
 			}
-			for t := tokens; t < padded; t++ { // what an earlier text left there is finite, but let it be ours
-				for i := range headWidth {
-					keys[i*padded+t] = 0
-				}
-			}
-			n.multiply(scores, padded, rows, 3*width, keys, padded, tokens, headWidth, padded)
+			n.multiply(w.scores, stride, rows, 3*width, w.keys, stride, tokens, headWidth, padded)
 			for t := range tokens {
-				row := scores[t*padded:][:padded]
+				row := w.scores[t*stride:][:padded]
 				for i := tokens; i < padded; i++ {
 					row[i] = -math.MaxFloat32 // no share
 				}
 				n.softmax(row)
 			}
-			n.multiply(w.y[from*width+h*headWidth:], width, scores, padded, rows[2*width:], 3*width, tokens, tokens, headWidth)
+			n.multiply(w.y[from*width+h*headWidth:], width, w.scores, stride, w.values, headWidth, tokens, tokens, headWidth)
 		}
 		from += tokens
 	}

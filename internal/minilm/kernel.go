@@ -6,11 +6,12 @@ import "math"
 // give the very same bits: all sums are made in a stated order, of eight lanes where there are many, and products are
 // rounded before they are added (the conversions float32(a*b) forbid the compiler to fuse them).
 //
-// Lengths of rows are multiples of 8, numbers are finite.
+// Lengths of rows are multiples of 16 (of 8 suffices for gelu, softmax and layerNorm); numbers are finite.
 type kernels struct {
 	name string
 
-	// tile applies a block of 16 outputs to 1 to tileRows rows of x: in numbers each, one behind the other.
+	// tile applies a block of 16 outputs to 1 to tileRows rows of x: in numbers each (a multiple of 4), one behind the
+	// other.
 	// out[r*stride+o] = float32(Σ x[r*in+i]·w[o,i]) · (xScale[r]·scale[o]) + bias[o]; len(xScale) says how many rows.
 	// See BlockOutputs for how w lies.
 	tile func(out []float32, stride int, x []int16, in int, xScale []float32, w []int8, scale, bias []float32)
@@ -22,8 +23,8 @@ type kernels struct {
 	// gelu applies the Gaussian error linear unit to each number.
 	gelu func(x []float32)
 
-	// multiply is out = a·b for float32: rows × inner times inner × columns, columns a multiple of 8. Strides say how
-	// far apart rows lie. Each sum begins with 0 and goes up.
+	// multiply is out = a·b for float32: rows × inner times inner × columns, columns a multiple of 16. Strides say
+	// how far apart rows lie. Each sum begins with 0 and goes up.
 	multiply func(out []float32, outStride int, a []float32, aStride int, b []float32, bStride int, rows, inner, columns int)
 
 	// softmax makes shares of x: exp(x), divided by their sum.

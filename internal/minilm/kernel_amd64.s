@@ -305,15 +305,23 @@ gelu:
 	VZEROUPPER
 	RET
 
-// Adds the products of a row's number, which is broadcast, and eight of b, which are in Y8, to its sums.
-#define PRODUCT(a, sums) \
-	VBROADCASTSS a, Y9;         \
-	VMULPS       Y8, Y9, Y9;    \
-	VADDPS       Y9, sums, sums
+// Adds the products of a row's number, which is broadcast, and sixteen of b, which are in Y8 and Y9, to its sums.
+#define PRODUCT(a, low, high) \
+	VBROADCASTSS a, Y10;          \
+	VMULPS       Y8, Y10, Y11;    \
+	VADDPS       Y11, low, low;   \
+	VMULPS       Y9, Y10, Y10;    \
+	VADDPS       Y10, high, high
+
+// Writes a row's sums and goes to the next row.
+#define WRITE(low, high) \
+	VMOVUPS low, (DX);    \
+	VMOVUPS high, 32(DX); \
+	ADDQ    R8, DX
 
 // func multiplyAVX2(out []float32, outStride int, a []float32, aStride int, b []float32, bStride int, rows, inner, columns int)
 //
-// Eight columns at a time; of these, four rows at a time, then single ones.
+// Sixteen columns at a time; of these, four rows at a time, then single ones.
 TEXT ·multiplyAVX2(SB), NOSPLIT, $0-120
 	MOVQ out_base+0(FP), DI
 	MOVQ outStride+24(FP), R8
@@ -336,54 +344,55 @@ rows:
 	MOVQ   SI, R15
 	MOVQ   inner+104(FP), CX
 	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
 	CMPQ   R13, $4
 	JLT    single
-	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 
 four:
 	VMOVUPS (AX), Y8
-	PRODUCT((R15), Y0)
-	PRODUCT((R15)(R9*1), Y1)
-	PRODUCT((R15)(R9*2), Y2)
-	PRODUCT((R15)(R10*1), Y3)
+	VMOVUPS 32(AX), Y9
+	PRODUCT((R15), Y0, Y1)
+	PRODUCT((R15)(R9*1), Y2, Y3)
+	PRODUCT((R15)(R9*2), Y4, Y5)
+	PRODUCT((R15)(R10*1), Y6, Y7)
 	ADDQ    R11, AX
 	ADDQ    $4, R15
 	DECQ    CX
 	JNZ     four
 
-	VMOVUPS Y0, (DX)
-	ADDQ    R8, DX
-	VMOVUPS Y1, (DX)
-	ADDQ    R8, DX
-	VMOVUPS Y2, (DX)
-	ADDQ    R8, DX
-	VMOVUPS Y3, (DX)
-	ADDQ    R8, DX
-	LEAQ    (SI)(R9*4), SI
-	SUBQ    $4, R13
-	JNZ     rows
-	JMP     next
+	WRITE(Y0, Y1)
+	WRITE(Y2, Y3)
+	WRITE(Y4, Y5)
+	WRITE(Y6, Y7)
+	LEAQ (SI)(R9*4), SI
+	SUBQ $4, R13
+	JNZ  rows
+	JMP  next
 
 single:
 	VMOVUPS (AX), Y8
-	PRODUCT((R15), Y0)
+	VMOVUPS 32(AX), Y9
+	PRODUCT((R15), Y0, Y1)
 	ADDQ    R11, AX
 	ADDQ    $4, R15
 	DECQ    CX
 	JNZ     single
 
-	VMOVUPS Y0, (DX)
-	ADDQ    R8, DX
-	ADDQ    R9, SI
-	DECQ    R13
-	JNZ     rows
+	WRITE(Y0, Y1)
+	ADDQ R9, SI
+	DECQ R13
+	JNZ  rows
 
 next:
-	ADDQ $32, DI
-	ADDQ $32, BX
-	SUBQ $8, R12
+	ADDQ $64, DI
+	ADDQ $64, BX
+	SUBQ $16, R12
 	JNZ  columns
 	VZEROUPPER
 	RET

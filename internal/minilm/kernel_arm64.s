@@ -335,17 +335,27 @@ gelu:
 	BNE    gelu
 	RET
 
-// Adds the products of the number at a, which goes on, and eight of b, which are in V0 and V1, to a row's sums.
-#define PRODUCT(a, low, high) \
-	VLD1R.P 4(a), [V2.S4]; \
-	FMUL(3, 0, 2);      \
-	FMUL(4, 1, 2);      \
-	FADD(low, low, 3);  \
-	FADD(high, high, 4)
+// Adds the products of the number at a, which goes on, and sixteen of b, which are in V0 to V3, to a row's sums, which
+// are in four registers from d on.
+#define PRODUCT(a, d) \
+	VLD1R.P 4(a), [V4.S4];  \
+	FMUL(5, 0, 4);          \
+	FMUL(6, 1, 4);          \
+	FMUL(7, 2, 4);          \
+	FMUL(4, 3, 4);          \
+	FADD(d, d, 5);          \
+	FADD((d+1), (d+1), 6);  \
+	FADD((d+2), (d+2), 7);  \
+	FADD((d+3), (d+3), 4)
+
+// Writes a row's sums and goes to the next row.
+#define WRITE(A, B, C, D) \
+	VST1 [A.S4, B.S4, C.S4, D.S4], (R8); \
+	ADD  R1, R8
 
 // func multiplyNEON(out []float32, outStride int, a []float32, aStride int, b []float32, bStride int, rows, inner, columns int)
 //
-// Eight columns at a time; of these, four rows at a time, then single ones.
+// Sixteen columns at a time; of these, four rows at a time, then single ones.
 TEXT ·multiplyNEON(SB), NOSPLIT, $0-120
 	MOVD out_base+0(FP), R0
 	MOVD outStride+24(FP), R1
@@ -369,57 +379,60 @@ rows:
 	MOVD R2, R12
 	VEOR V16.B16, V16.B16, V16.B16
 	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
 	CMP  $4, R9
 	BLT  single
 	ADD  R3, R12, R13
 	ADD  R3, R13, R14
 	ADD  R3, R14, R15
-	VEOR V18.B16, V18.B16, V18.B16
-	VEOR V19.B16, V19.B16, V19.B16
 	VEOR V20.B16, V20.B16, V20.B16
 	VEOR V21.B16, V21.B16, V21.B16
 	VEOR V22.B16, V22.B16, V22.B16
 	VEOR V23.B16, V23.B16, V23.B16
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VEOR V26.B16, V26.B16, V26.B16
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	VEOR V29.B16, V29.B16, V29.B16
+	VEOR V30.B16, V30.B16, V30.B16
+	VEOR V31.B16, V31.B16, V31.B16
 
 four:
-	VLD1 (R10), [V0.S4, V1.S4]
+	VLD1 (R10), [V0.S4, V1.S4, V2.S4, V3.S4]
 	ADD  R5, R10
-	PRODUCT(R12, 16, 17)
-	PRODUCT(R13, 18, 19)
-	PRODUCT(R14, 20, 21)
-	PRODUCT(R15, 22, 23)
+	PRODUCT(R12, 16)
+	PRODUCT(R13, 20)
+	PRODUCT(R14, 24)
+	PRODUCT(R15, 28)
 	SUBS $1, R11
 	BNE  four
 
-	VST1 [V16.S4, V17.S4], (R8)
-	ADD  R1, R8
-	VST1 [V18.S4, V19.S4], (R8)
-	ADD  R1, R8
-	VST1 [V20.S4, V21.S4], (R8)
-	ADD  R1, R8
-	VST1 [V22.S4, V23.S4], (R8)
-	ADD  R1, R8
+	WRITE(V16, V17, V18, V19)
+	WRITE(V20, V21, V22, V23)
+	WRITE(V24, V25, V26, V27)
+	WRITE(V28, V29, V30, V31)
 	ADD  R3<<2, R2
 	SUBS $4, R9
 	BNE  rows
 	B    next
 
 single:
-	VLD1 (R10), [V0.S4, V1.S4]
+	VLD1 (R10), [V0.S4, V1.S4, V2.S4, V3.S4]
 	ADD  R5, R10
-	PRODUCT(R12, 16, 17)
+	PRODUCT(R12, 16)
 	SUBS $1, R11
 	BNE  single
 
-	VST1 [V16.S4, V17.S4], (R8)
-	ADD  R1, R8
+	WRITE(V16, V17, V18, V19)
 	ADD  R3, R2
 	SUBS $1, R9
 	BNE  rows
 
 next:
-	ADD  $32, R0
-	ADD  $32, R4
-	SUBS $8, R7
+	ADD  $64, R0
+	ADD  $64, R4
+	SUBS $16, R7
 	BNE  columns
 	RET

@@ -102,7 +102,7 @@ func TestKernels(t *testing.T) {
 			}
 		})
 	}
-	for _, s := range [][3]int{{1, 1, 8}, {2, 32, 8}, {7, 3, 24}, {14, 32, 16}, {17, 17, 32}, {64, 64, 32}} {
+	for _, s := range [][3]int{{1, 1, 16}, {2, 32, 16}, {7, 3, 48}, {14, 32, 16}, {17, 17, 32}, {64, 64, 32}} {
 		rows, inner, columns := s[0], s[1], s[2]
 		t.Run(fmt.Sprintf("multiply %d×%d×%d", rows, inner, columns), func(t *testing.T) {
 			aStride, bStride, outStride := inner+r.IntN(9), columns+r.IntN(9), columns+r.IntN(9)

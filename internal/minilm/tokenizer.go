@@ -97,6 +97,7 @@ func (p *pieces) read(text string) {
 			p.end()
 		case r < utf8.RuneSelf && r > ' ' && r != 0x7f: // the rest of ASCII
 			p.alone(r)
+		case isMark(r) || p.letters > maxWordLetters && unicode.IsLetter(r) && !isChinese(r): // soon done with, for texts of megabytes
 		case r == utf8.RuneError || isControl(r):
 		case unicode.IsSpace(r):
 			p.end()
