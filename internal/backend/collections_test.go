@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/peers"
 )
 
 // client speaks to the Chroma API as its clients do.
@@ -276,5 +279,30 @@ func TestAnAgentIsFreeWhenNoClientUsesIt(t *testing.T) {
 	s := sit(t, h, "a", "m", 1)
 	if n, err := s.Memory().Count(context.Background(), nil); err != nil || n != 1 {
 		t.Errorf("the module counts %d, %v", n, err)
+	}
+}
+
+// TestPythonFramework runs the Python framework's own tests, as they are, against a backend.
+func TestPythonFramework(t *testing.T) {
+	checkout := os.Getenv("COMA_FRAMEWORK")
+	if checkout == "" {
+		t.Skip("set COMA_FRAMEWORK to a checkout of the Python framework, whose requirements the Python of make peers must have")
+	}
+	python, err := peers.Python()
+	if err != nil {
+		t.Skip(err)
+	}
+	status, err := open(t).Status(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, api, _ := strings.Cut(strings.TrimPrefix(status.API, "http://"), ":")
+	_, broker, _ := strings.Cut(strings.TrimPrefix(status.Broker, "mqtt://"), ":")
+	command := exec.CommandContext(t.Context(), python, "../chroma/testdata/clients/framework.py", checkout, api, broker,
+		"test_state.py", "test_retriever.py", "test_abretriever.py", "test_utils.py")
+	output, err := command.CombinedOutput()
+	t.Logf("%s", output)
+	if err != nil {
+		t.Error(err)
 	}
 }

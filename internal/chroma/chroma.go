@@ -2,8 +2,8 @@
 // JavaScript work with them unchanged: an agent's memory is the collection AgentPrefix + its name, and other
 // collections are memories of their own.
 //
-// How to read it. chroma.go has the routes. A request's body is read by reader.go (JSON, quickly and strictly), vectors.go
-// (the two forms of vectors) and where.go (filters, which become api.Filter); answer.go writes answers, problem.go
+// How to read it. chroma.go has the routes. A request's body is read by reader.go and scalars.go (JSON, quickly and strictly),
+// vectors.go (the two forms of vectors) and where.go (filters, which become api.Filter); answer.go writes answers, problem.go
 // errors. collection.go and configuration.go say what a collection is to clients, catalogue.go which there are, registry.go
 // which tenants and databases; memories.go is what all of this asks of the backend. The operations are in tenants.go,
 // collections.go, records.go (add, update, upsert, delete, count) and search.go (get, query).
