@@ -99,6 +99,7 @@ var benchFilters = []struct {
 	{"rare", &api.Filter{Op: "eq", Key: "rare", Value: 4711}},
 	{"none", &api.Filter{Op: "eq", Key: "module", Value: "nobody"}},
 	{"never", &api.Filter{Op: "and", Filters: []api.Filter{{Op: "gt", Key: "level", Value: 0.5}, {Op: "lt", Key: "level", Value: 0.5}}}},
+	{"two rare", &api.Filter{Op: "and", Filters: []api.Filter{{Op: "eq", Key: "module", Value: "module-7"}, {Op: "eq", Key: "rare", Value: 4711}}}},
 	{"contains", &api.Filter{Op: "contains", Value: "percent"}},
 	{"text none", &api.Filter{Op: "contains", Value: "nobody said"}},
 }

@@ -20,7 +20,7 @@ func New(opt Options, rows []*Row) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build table: %w", err)
 	}
-	t := &Table{opt: opt}
+	t := new(Table)
 	t.current.Store(s)
 	return t, nil
 }

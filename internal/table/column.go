@@ -94,7 +94,7 @@ func (s *summary) add(c cell, d dictionary) {
 	if c.kind == absent {
 		return
 	}
-	first := s.kinds>>c.kind&1 == 0
+	first := !s.has(c.kind)
 	s.kinds |= 1 << c.kind
 	switch c.kind {
 	case number:
@@ -113,6 +113,9 @@ func (s *summary) add(c cell, d dictionary) {
 	word, bits := bloomed(c)
 	s.bloom[word] |= bits
 }
+
+// has says whether a cell of a kind may be there.
+func (s *summary) has(kind cellKind) bool { return s.kinds>>kind&1 != 0 }
 
 // may says whether a cell equal to c may be there.
 func (s *summary) may(c cell) bool {

@@ -2,11 +2,14 @@
 // order of time or of adding, and which are nearest to a vector, exactly. It knows nothing of files and of embedders.
 //
 // How to read it. table.go says what a row and a change are. A row has a slot, its place in the order of adding; 1,024
-// slots are a block (block.go), which holds them by column: rows, times, vectors in compact form (package vector) and
-// metadata (column.go, keys.go). apply.go makes a change: it copies what it changes, and publishes the whole as a new
-// Snapshot (snapshot.go) by storing one pointer. So readers wait for nobody, and nobody for them. build.go makes a
-// table of many rows at once, compact.go gives back what is gone; timeline.go is the order of time, finder.go a hash table that readers need no lock for.
-// filter.go says what a filter means, row by row; plan.go answers it block by block. nearest.go finds the nearest.
+// slots are a block (block.go), which holds them by column: rows, times, vectors in compact form (package vector),
+// metadata (column.go, keys.go) and what is known of the texts (text.go). apply.go makes a change: it copies what it
+// changes, and publishes the whole as a new Snapshot (snapshot.go) by storing one pointer. So readers wait for nobody,
+// and nobody for them. build.go makes a table of many rows at once, compact.go gives back what is gone. timeline.go is
+// the order of time, finder.go a hash table that readers need no lock for.
+//
+// filter.go says what a filter means, row by row; plan.go prepares it for a snapshot and decide.go answers it, block by
+// block, with the inner loops of kernels.go. nearest.go finds the nearest.
 package table
 
 import (
@@ -37,7 +40,6 @@ type Options struct {
 
 // Table is a set of rows. One goroutine at a time may change it; any number may read its snapshots meanwhile.
 type Table struct {
-	opt     Options
 	current atomic.Pointer[Snapshot]
 }
 
