@@ -211,8 +211,13 @@ func memoryImport(ctx context.Context, out io.Writer, agent, place string, opt t
 	bar := showProgress("import "+agent, "record", opt.asJSON)
 	var result transfer.Result
 	err = onBackends(ctx, true, func(b api.Backend) error {
-		if err := b.CreateMemory(ctx, agent, embedder); err != nil {
-			return fmt.Errorf("%w%s", err, adviceOn(embedder))
+		if err := b.CreateMemory(ctx, agent, ""); err != nil {
+			return err
+		}
+		if embedder != "" {
+			if err := b.CreateMemory(ctx, agent, embedder); err != nil {
+				return fmt.Errorf("%w%s", err, adviceOn(embedder))
+			}
 		}
 		m, err := b.OpenMemory(ctx, agent)
 		if err != nil {
@@ -224,6 +229,9 @@ func memoryImport(ctx context.Context, out io.Writer, agent, place string, opt t
 	bar.end()
 	if err = errors.Join(err, source.Close()); err != nil {
 		return err
+	}
+	if place == "-" {
+		place = "standard input"
 	}
 	return told(out, result, fmt.Sprintf("of %s read into %s", place, agent), "were left out", opt.asJSON)
 }

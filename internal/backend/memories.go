@@ -189,11 +189,16 @@ func (b *Backend) ReembedMemory(ctx context.Context, name, embedder string, prog
 	if err == nil {
 		err = store.Reembed(ctx, e, progress)
 	}
+	var now memory.Info
 	if err == nil {
-		var now memory.Info
 		now, err = store.Info()
-		info = memoryInfo(now)
 	}
+	if err == nil && now.Records == 0 { // or its first record would choose anew
+		if err = store.Declare(ctx, e.Name()); err == nil {
+			now, err = store.Info()
+		}
+	}
+	info = memoryInfo(now)
 	return info, errors.Join(err, a.done())
 }
 

@@ -157,6 +157,11 @@ func (s *chromaSource) Embedder() string {
 	return cmp.Or(s.Configuration.EmbeddingFunction.embedder(), s.named, Given)
 }
 
+// Place implements Source.
+func (s *chromaSource) Place(id string) string {
+	return fmt.Sprintf("collection %s: record %q", s.Name, id)
+}
+
 func (s *chromaSource) Part() float64 { return part(s.offset, s.total) }
 func (s *chromaSource) Close() error  { return nil }
 

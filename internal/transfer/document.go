@@ -114,6 +114,7 @@ func (d *document) records() ([]api.Record, error) {
 // documentSource gives a document's records. It holds all of them: the document has them by columns.
 type documentSource struct {
 	*counted
+	name     string
 	records  []api.Record
 	total    int
 	embedder string
@@ -137,7 +138,7 @@ func openDocument(file *counted, name, embedder string) (Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	s := &documentSource{counted: file, records: records, total: len(records)}
+	s := &documentSource{counted: file, name: name, records: records, total: len(records)}
 	switch {
 	case len(d.Embeddings) == 0:
 	case embedder != "":
@@ -150,7 +151,8 @@ func openDocument(file *counted, name, embedder string) (Source, error) {
 	return s, nil
 }
 
-func (s *documentSource) Embedder() string { return s.embedder }
+func (s *documentSource) Embedder() string       { return s.embedder }
+func (s *documentSource) Place(id string) string { return fmt.Sprintf("%s: record %q", s.name, id) }
 
 func (s *documentSource) Part() float64 { return part(s.total-len(s.records), s.total) }
 

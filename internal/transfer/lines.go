@@ -92,6 +92,9 @@ type lineSource struct {
 	embedder string       // of the first vector
 	ahead    []api.Record // read to know that
 	broken   error        // what is wrong with the line after those that were given
+
+	lines map[string]int // of records that are ahead or in the last batch, by ID
+	batch []api.Record   // the last one
 }
 
 // Bounds of how far is read to the first vector: an export can begin with records that have none.
@@ -101,7 +104,7 @@ const (
 )
 
 func openLines(file *counted, name, unnamed string) (Source, error) {
-	s := &lineSource{file: file, name: name, unnamed: unnamed}
+	s := &lineSource{file: file, name: name, unnamed: unnamed, lines: map[string]int{}}
 	var in io.Reader = file
 	if strings.HasSuffix(name, ".gz") {
 		zip, err := gzip.NewReader(bufio.NewReader(file))
@@ -128,6 +131,9 @@ func (s *lineSource) Close() error     { return s.file.Close() }
 
 // Next implements Source. It ends at the first line that is wrong, behind those before it.
 func (s *lineSource) Next(_ context.Context, known func([]string) (map[string]bool, error)) ([]api.Record, int, error) {
+	for _, r := range s.batch {
+		delete(s.lines, r.ID)
+	}
 	n := min(batchRecords, len(s.ahead))
 	records := s.ahead[:n:n]
 	s.ahead = s.ahead[n:]
@@ -147,8 +153,12 @@ func (s *lineSource) Next(_ context.Context, known func([]string) (map[string]bo
 	if len(records) == 0 {
 		return nil, 0, s.broken
 	}
+	s.batch = records
 	return without(records, known)
 }
+
+// Place implements Source.
+func (s *lineSource) Place(id string) string { return fmt.Sprintf("%s: line %d", s.name, s.lines[id]) }
 
 // record reads the next line that is not blank.
 func (s *lineSource) record() (r api.Record, embedder string, err error) {
@@ -176,6 +186,7 @@ func (s *lineSource) record() (r api.Record, embedder string, err error) {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s", s.number, bytes.TrimSpace(text)))
 		l.ID = "line-" + hex.EncodeToString(sum[:12])
 	}
+	s.lines[l.ID] = s.number
 	switch {
 	case l.Vector == nil:
 		l.Embedder = ""

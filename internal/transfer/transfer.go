@@ -11,6 +11,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
@@ -51,6 +52,8 @@ type Source interface {
 	// Next returns the next records, leaving out those that known says are there, and how many these were. A batch may be
 	// empty; after the last one the error is io.EOF.
 	Next(ctx context.Context, known func(ids []string) (map[string]bool, error)) (records []api.Record, there int, err error)
+	// Place says where a record of the last batch stands, for people: "notes.jsonl: line 3".
+	Place(id string) string
 	// Part is how much of the whole has been given: see Progress.
 	Part() float64
 	Close() error
@@ -123,14 +126,32 @@ func Import(ctx context.Context, m api.Memory, from Source, again bool, progress
 			for bytes := size(records[0]); n < len(records) && bytes+size(records[n]) <= batchBytes; n++ {
 				bytes += size(records[n])
 			}
-			if _, err := m.Add(ctx, records[:n]); err != nil {
+			carried, err := add(ctx, m, records[:n], from)
+			total.Carried += carried
+			if err != nil {
 				return total, fmt.Errorf("import into memory: %w", err)
 			}
-			total.Carried += n
 			records = records[n:]
 		}
 		progress(total.done(), from.Part())
 	}
+}
+
+// add adds records. Where the memory refuses one of them, those before it are added, and the error says which it is.
+func add(ctx context.Context, m api.Memory, records []api.Record, from Source) (int, error) {
+	_, err := m.Add(ctx, records)
+	if err == nil {
+		return len(records), nil
+	}
+	if !errors.Is(err, api.ErrInvalid) && !errors.Is(err, api.ErrTooLarge) {
+		return 0, err
+	}
+	for i, r := range records {
+		if _, err := m.Add(ctx, []api.Record{r}); err != nil {
+			return i, fmt.Errorf("%s: %w", from.Place(r.ID), err)
+		}
+	}
+	return len(records), nil // each for itself is taken: together they were too large
 }
 
 // find looks which records are there. Those that are too much for one answer are asked for in halves.

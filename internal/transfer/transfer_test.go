@@ -265,7 +265,7 @@ func TestFilesThatAreWrong(t *testing.T) {
 		"nan.jsonl":       {"{\"text\":\"a\",\"vector\":[1e99]}\n", "line 1", 0},
 		"mix.jsonl":       {"{\"text\":\"a\",\"embedder\":\"x\",\"vector\":[1" + vector + "]}\n{\"text\":\"a\",\"embedder\":\"y\",\"vector\":[1" + vector + "]}\n", "line 2 has a vector of y, and those before it have x", 1},
 		"half.jsonl":      {"{\"text\":\"a\",\"embedder\":\"x\",\"vector\":[1" + vector + "]}\n{\"text\":\"b\",\"vector\":[1" + vector + "]}\n", "line 2 has a vector of an embedder that is not named", 1},
-		"dimension.jsonl": {"{\"text\":\"a\"}\n{\"text\":\"b\",\"vector\":[1,2]}\n", "dimension", 0},
+		"dimension.jsonl": {"{\"text\":\"a\"}\n{\"text\":\"b\",\"vector\":[1,2]}\n", "dimension.jsonl: line 2: ", 1},
 		"plain.jsonl.gz":  {"{\"text\":\"a\"}\n", "gzip", 0},
 		"backup.jsonl":    {`{"format":"coma-memory","version":1}` + "\n", "coma memory restore", 0},
 		"backup.json":     {`{"memory":{"format":"coma-memory"}}`, "coma memory restore", 0},
