@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
@@ -71,6 +73,13 @@ func BenchmarkAdd(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "adds/s")
+			err := s.disk.db.View(func(tx *bbolt.Tx) error {
+				b.ReportMetric(float64(b.N)/float64(tx.ID()), "adds/commit")
+				return nil
+			})
+			if err != nil {
+				b.Error(err)
+			}
 		})
 	}
 }

@@ -85,6 +85,11 @@ func FuzzDecodeRecord(f *testing.F) {
 			f.Add(encodeRecord(&table.Row{Record: r}))
 		}
 	}
+	uri := "file:///a"
+	for _, r := range []*table.Row{{URI: &uri}, {NoText: true, NoMetadata: true}, {Record: api.Record{Expires: start}, NoText: true}} {
+		r.ID, r.Time = "a", start
+		f.Add(encodeRecord(r))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := decodeRecord(sealed(bytes.Clone(data)))
 		if err != nil {

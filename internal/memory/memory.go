@@ -8,7 +8,7 @@
 //
 // space.go says whose vectors a memory holds. What gives all records another form, or another place, builds a new file
 // beside the old one and swaps (successor.go): reembed.go, compact.go, restore.go. backup.go and restore.go are the backup
-// files, folder.go lists the memories of a folder.
+// files, folder.go lists the memories of a folder. retriever*.go choose records by more than nearness.
 package memory
 
 import (

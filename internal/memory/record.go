@@ -8,6 +8,9 @@ import (
 	"math"
 	"time"
 	"unicode/utf8"
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/table"
@@ -122,6 +125,10 @@ func vectorFrom(b []byte) []float32 {
 		return nil
 	}
 	v := make([]float32, len(b)/4)
+	if !cpu.IsBigEndian { // then they lie in memory as on disk: opening a large memory is mostly this
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v)), b)
+		return v
+	}
 	for i := range v {
 		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 	}
