@@ -179,7 +179,7 @@ func layerNormGo(x, y, gamma, beta []float32) {
 		x[i] += y[i]
 		sum[i%8] += x[i]
 	}
-	mean := total(&sum) * part
+	mean := float32(total(&sum) * part) // fusing reaches across statements
 	for i, v := range x {
 		d := v - mean
 		square[i%8] += float32(d * d)

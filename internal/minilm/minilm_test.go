@@ -2,7 +2,9 @@ package minilm
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"hash/fnv"
 	"math"
 	"slices"
 	"strings"
@@ -149,5 +151,24 @@ func TestReadNetworkRefusesWhatIsNotWhole(t *testing.T) {
 	}
 	if _, err := readTokenizer(vocabulary[:1000]); err == nil {
 		t.Error("a vocabulary of a hundred words is taken")
+	}
+}
+
+// TestBits: vectors are the same on every processor, and in every version of coma, since memories keep them. Whoever
+// must change this number must change the model's name with it.
+func TestBits(t *testing.T) {
+	vectors, err := New().Embed(context.Background(), []string{"", sentence, "🌱 日本", "func main() {}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := fnv.New64a()
+	for _, v := range vectors {
+		if err := binary.Write(h, binary.LittleEndian, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = 0xdb8f3b87450cb025
+	if got := h.Sum64(); got != want {
+		t.Errorf("the vectors' hash is %#x, not %#x", got, uint64(want))
 	}
 }
