@@ -97,7 +97,7 @@ type search struct {
 }
 
 func (c *search) work(ctx context.Context, f *finding) {
-	const turn = 8 // blocks, some 200 µs: then others may run, who would wait for 10 ms otherwise
+	const turn = 2 // blocks, some 60 µs: then others may run, who would wait for 10 ms otherwise
 	for i := 1; ctx.Err() == nil; i++ {
 		n := len(c.s.blocks) - int(c.next.Add(1))
 		if n < 0 {
