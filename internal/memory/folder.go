@@ -86,6 +86,9 @@ func describe(info *Info) (err error) {
 	defer func() { err = errors.Join(err, d.close()) }()
 	return d.view(func(header diskHeader, tx *bbolt.Tx) error {
 		info.Embedder, info.Dimension, info.Settings = header.Embedder, header.Dimension, header.Settings
+		if err := willRead(tx); err != nil {
+			return err
+		}
 		return tx.Bucket(bucketRecords).ForEach(func(k, v []byte) error {
 			t, err := recordTime(v)
 			if err != nil {

@@ -33,6 +33,9 @@ func (d *disk) load() (contents, error) {
 	c := contents{refs: make(map[uint64]uint64)}
 	err := d.view(func(h diskHeader, tx *bbolt.Tx) (err error) {
 		c.head = h.header()
+		if err := willRead(tx); err != nil {
+			return err
+		}
 		c.rows, err = loadRows(tx.Bucket(bucketRecords), h.Dimension)
 		if err != nil {
 			return err
