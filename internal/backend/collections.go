@@ -144,6 +144,19 @@ func (c *collections) Use(key chroma.Key, create bool, do func(*memory.Store) er
 	}
 }
 
+// lend is Use for who gives the memory back by themselves, and does not want it made.
+func (c *collections) lend(key chroma.Key) (store *memory.Store, giveBack func(), err error) {
+	for {
+		l, again, err := c.borrow(key, false)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !again {
+			return l.store, func() { c.giveBack(key, l) }, nil
+		}
+	}
+}
+
 // borrow opens the memory, or waits for who does. again is true where it was called back meanwhile.
 func (c *collections) borrow(key chroma.Key, create bool) (l *loan, again bool, err error) {
 	c.mu.Lock()

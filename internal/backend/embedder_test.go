@@ -105,7 +105,13 @@ func TestEmbedderThatCannotWorkIsToldAtTheStartAndAtEachAdd(t *testing.T) {
 }
 
 func TestMemoriesThatToolsHold(t *testing.T) {
-	b := open(t, func(o *backend.Options) { o.Embedder = "hash" })
+	for _, daemon := range []bool{false, true} {
+		t.Run(fmt.Sprintf("daemon %t", daemon), func(t *testing.T) { testHeldMemories(t, daemon) })
+	}
+}
+
+func testHeldMemories(t *testing.T, daemon bool) {
+	b := open(t, func(o *backend.Options) { o.Embedder, o.Daemon = "hash", daemon })
 	client, err := link.Dial(t.Context(), socket(t, b), "")
 	if err != nil {
 		t.Fatal(err)

@@ -141,6 +141,13 @@ func (b *Backend) withMemory(name string, create bool, f func(*memory.Store) err
 
 // OpenMemory implements api.Backend.
 func (b *Backend) OpenMemory(_ context.Context, name string) (api.OpenedMemory, error) {
+	if b.opt.Daemon { // it stays open for the next command; other backends would find it in use, and their agents run here
+		store, giveBack, err := b.listen.collections.lend(chroma.Key{Agent: name})
+		if err != nil {
+			return nil, err
+		}
+		return &heldMemory{Memory: store, close: sync.OnceValue(func() error { giveBack(); return nil })}, nil
+	}
 	a, store, err := b.useMemory(name, false)
 	if err != nil {
 		return nil, err
