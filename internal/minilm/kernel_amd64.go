@@ -4,7 +4,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// kernelsHere are the fastest ones that this processor has. Every x86 server and laptop since 2013 has AVX2.
+// kernelsHere are the fastest ones that this processor has. Nearly every x86 processor since 2015 has AVX2.
 func kernelsHere() kernels {
 	if !cpu.X86.HasAVX2 {
 		return portable()

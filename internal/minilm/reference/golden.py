@@ -3,7 +3,8 @@
     python golden.py MODEL ../testdata [NASTY]
 
 MODEL is the folder of the original (see NOTICE). golden.jsonl: 1,000 texts and the vectors that sentence-transformers
-makes of them, each number as a byte of its vector's greatest one (which turns a vector by less than 0.01 radians).
+makes of them, each number as a byte of its vector's greatest one (which by itself takes up to 0.0005
+from a cosine, so the tests are a little too strict).
 tokens.jsonl: NASTY (1,200) nastier texts and their tokens by Chroma's tokenizer, cut to 256.
 """
 
