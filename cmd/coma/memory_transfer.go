@@ -69,23 +69,33 @@ To have a memory back exactly as it was, use "coma memory backup".`,
 }
 
 func memoryExport(ctx context.Context, out io.Writer, agent, place string, opt transferOptions) error {
-	embedder, err := embedderOf(ctx, agent)
-	if err != nil {
+	if err := checkExport(place, opt); err != nil {
 		return err
 	}
-	if transfer.IsURL(place) {
-		if opt.noVectors {
-			return usagef("--no-vectors: Chroma has no records without vectors")
-		}
-		sink, err := transfer.ToChroma(ctx, place, embedder)
+	return onBackends(ctx, true, func(b api.Backend) error {
+		memory, err := b.OpenMemory(ctx, agent)
 		if err != nil {
 			return err
 		}
-		return exportTo(ctx, out, agent, place, sink, opt)
-	}
-	if place == "-" {
-		lines := transfer.NewLines(out, "", embedder)
-		return errors.Join(exportTo(ctx, io.Discard, agent, place, lines, opt), lines.Close())
+		// Asked while it is open: of one that is not, another process can have the file, and nobody knows.
+		embedder, err := embedderOf(ctx, b, agent)
+		if err == nil {
+			err = exportTo(ctx, out, export{memory, agent, embedder, opt}, place)
+		}
+		return errors.Join(err, memory.Close())
+	})
+}
+
+// checkExport refuses what cannot be written, before a memory is opened for it.
+func checkExport(place string, opt transferOptions) error {
+	switch {
+	case transfer.IsURL(place):
+		if opt.noVectors {
+			return usagef("--no-vectors: Chroma has no records without vectors")
+		}
+		return nil
+	case place == "-":
+		return nil
 	}
 	if name := strings.TrimSuffix(place, ".gz"); !strings.HasSuffix(name, ".jsonl") && !strings.HasSuffix(name, ".ndjson") {
 		return usagef("%s: want a name that ends in .jsonl or .jsonl.gz, or http://host:8000/collection", place)
@@ -93,14 +103,39 @@ func memoryExport(ctx context.Context, out io.Writer, agent, place string, opt t
 	if _, err := os.Lstat(place); !errors.Is(err, fs.ErrNotExist) && !opt.force {
 		return usagef("%s exists: give another name, or --force to replace it", place)
 	}
+	return nil
+}
+
+// export is a memory on its way out.
+type export struct {
+	memory          api.Memory
+	agent, embedder string
+	opt             transferOptions
+}
+
+func exportTo(ctx context.Context, out io.Writer, e export, place string) error {
+	if transfer.IsURL(place) {
+		sink, err := transfer.ToChroma(ctx, place, e.embedder)
+		if err != nil {
+			return err
+		}
+		return e.run(ctx, out, place, sink)
+	}
+	if place == "-" {
+		lines := transfer.NewLines(out, "", e.embedder)
+		return errors.Join(e.run(ctx, io.Discard, place, lines), lines.Close())
+	}
 	// Written aside: what has the name is whole.
 	file, err := os.CreateTemp(filepath.Dir(place), "."+filepath.Base(place)+".*")
 	if err != nil {
 		return fmt.Errorf("write export: %w", err)
 	}
-	lines := transfer.NewLines(file, place, embedder)
-	err = exportTo(ctx, out, agent, place, lines, opt)
-	err = errors.Join(err, lines.Close(), file.Close())
+	lines := transfer.NewLines(file, place, e.embedder)
+	err = e.run(ctx, out, place, lines)
+	if err == nil { // else Close would say the same again
+		err = lines.Close()
+	}
+	err = errors.Join(err, file.Close())
 	if err == nil {
 		err = os.Rename(file.Name(), place)
 	}
@@ -110,18 +145,14 @@ func memoryExport(ctx context.Context, out io.Writer, agent, place string, opt t
 	return err
 }
 
-func exportTo(ctx context.Context, out io.Writer, agent, place string, sink transfer.Sink, opt transferOptions) error {
-	bar := showProgress("export "+agent, "record", opt.asJSON)
-	var result transfer.Result
-	err := withMemory(ctx, agent, func(m api.Memory) (err error) {
-		result, err = transfer.Export(ctx, m, sink, !opt.noVectors, bar.at)
-		return err
-	})
+func (e export) run(ctx context.Context, out io.Writer, place string, sink transfer.Sink) error {
+	bar := showProgress("export "+e.agent, "record", e.opt.asJSON)
+	result, err := transfer.Export(ctx, e.memory, sink, !e.opt.noVectors, bar.at)
 	bar.end()
 	if err != nil {
 		return err
 	}
-	return told(out, result, fmt.Sprintf("of %s written to %s", agent, place), "have no vector, and were left out", opt.asJSON)
+	return told(out, result, fmt.Sprintf("of %s written to %s", e.agent, place), "have no vector, and were left out", e.opt.asJSON)
 }
 
 // told says what was carried.
@@ -140,15 +171,18 @@ func told(out io.Writer, r transfer.Result, where, left string, asJSON bool) err
 	return err
 }
 
-// embedderOf names whose the vectors of an agent's memory are; "": not known.
-func embedderOf(ctx context.Context, agent string) (string, error) {
-	infos, err := allMemories(ctx, false)
+// embedderOf names whose the vectors of a memory are that the backend has open.
+func embedderOf(ctx context.Context, b api.Backend, agent string) (string, error) {
+	infos, err := b.Memories(ctx, false)
+	if err != nil {
+		return "", err
+	}
 	for _, info := range infos {
-		if info.Name == agent {
-			return info.Embedder, err
+		if info.Name == agent && info.Problem == "" {
+			return info.Embedder, nil
 		}
 	}
-	return "", err // no such memory: opening it tells
+	return "", fmt.Errorf("memory %q: %w", agent, api.ErrNotFound)
 }
 
 func newMemoryImport() *cobra.Command {
