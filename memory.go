@@ -2,6 +2,7 @@ package coma
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
@@ -98,8 +99,11 @@ func (m *Memory) Query(ctx context.Context, text string, k int, options ...Optio
 	return m.query(ctx, api.Query{Text: text, K: k}, options)
 }
 
-// QueryVector is Query for a vector of the caller's own.
+// QueryVector is Query for a vector of the caller's own, in as many dimensions as the memory's.
 func (m *Memory) QueryVector(ctx context.Context, vector []float32, k int, options ...Option) ([]Match, error) {
+	if len(vector) == 0 { // the host would take it for a Query of no text, which is near to nothing
+		return nil, fmt.Errorf("query records: %w: the vector is empty", ErrInvalid)
+	}
 	return m.query(ctx, api.Query{Vector: vector, K: k}, options)
 }
 

@@ -166,8 +166,10 @@ func TestQuery(t *testing.T) {
 	if names(again) != "b" || again[0].Vector != nil {
 		t.Errorf("by its vector: %+v", again)
 	}
-	if _, err := memory.QueryVector(t.Context(), []float32{1, 2}, 1); !errors.Is(err, coma.ErrInvalid) {
-		t.Errorf("a vector of another dimension: %v, want ErrInvalid", err)
+	for _, vector := range [][]float32{{1, 2}, {}, nil} {
+		if _, err := memory.QueryVector(t.Context(), vector, 1); !errors.Is(err, coma.ErrInvalid) {
+			t.Errorf("query by the vector %v: %v, want ErrInvalid", vector, err)
+		}
 	}
 }
 
