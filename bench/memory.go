@@ -217,6 +217,7 @@ func (m *memoryBench) alone() error {
 	if err != nil {
 		return err
 	}
+	defer memory.Close()
 	size, err := memory.Count(m.ctx, nil)
 	if err != nil {
 		return err

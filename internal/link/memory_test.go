@@ -25,6 +25,7 @@ func TestMemoryOverTheLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer here.Close()
 	q := api.Query{Vector: []float32{1, 0.2, 0}, K: 3, Vectors: true}
 	narrow := q
 	narrow.Since, narrow.Until, narrow.Vectors = noon.Add(-150*time.Minute), noon, false
