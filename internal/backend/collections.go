@@ -36,6 +36,7 @@ type loan struct {
 	giveUp  func() error // ends the use of an agent, or closes the memory
 	uses    int
 	waiting *time.Timer   // for the next use; nil while there is one
+	since   time.Time     // it has been waiting
 	called  bool          // back: nobody gets it any more
 	unused  chan struct{} // closed when it is called back and the last use has ended
 	ended   chan struct{} // closed when it is no longer lent
@@ -49,6 +50,10 @@ func newLoan() *loan {
 
 // lentFor is how long a memory that nobody asks for stays open: loading a large one takes seconds.
 const lentFor = 20 * time.Second
+
+// maxWaiting bounds the memories that are open and that nobody asks for: past it, the one that waits longest is closed.
+// Each has a file open, and its records in RAM.
+const maxWaiting = 64
 
 func newCollections(b *Backend) *collections {
 	return &collections{backend: b, lent: map[chroma.Key]*loan{}}
@@ -237,11 +242,32 @@ func (c *collections) giveBack(key chroma.Key, l *loan) {
 		delete(c.lent, key)
 		close(l.ended)
 	default:
+		l.since = time.Now()
 		l.waiting = time.AfterFunc(lentFor, func() {
 			if err := c.release(key); err != nil {
 				c.backend.log.Warn("close a collection's memory", slog.Any("error", err))
 			}
 		})
+		c.hurry()
+	}
+}
+
+// hurry has the memory closed that waits longest, where too many do. It is called under mu.
+func (c *collections) hurry() {
+	var waiting int
+	var longest *loan
+	for _, l := range c.lent {
+		if l.waiting == nil || l.called || l.since.IsZero() {
+			continue
+		}
+		waiting++
+		if longest == nil || l.since.Before(longest.since) {
+			longest = l
+		}
+	}
+	if waiting > maxWaiting {
+		longest.since = time.Time{} // it is not counted again
+		longest.waiting.Reset(0)
 	}
 }
 

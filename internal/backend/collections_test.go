@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/memory"
 	"github.com/concurrent-modular-agent/coma/internal/peers"
 )
 
@@ -279,6 +282,39 @@ func TestAnAgentIsFreeWhenNoClientUsesIt(t *testing.T) {
 	s := sit(t, h, "a", "m", 1)
 	if n, err := s.Memory().Count(context.Background(), nil); err != nil || n != 1 {
 		t.Errorf("the module counts %d, %v", n, err)
+	}
+}
+
+// TestNoMoreMemoriesStayOpenThanABound: of many collections, each used once, the first is closed long before its time.
+func TestNoMoreMemoriesStayOpenThanABound(t *testing.T) {
+	dirs := in(t.TempDir())
+	chroma := chromaClient(t, open(t, func(o *backend.Options) { o.Folders = dirs }))
+	var first string
+	for n := range 65 {
+		operations := chroma.create(fmt.Sprint("many-", n))
+		chroma.do(http.StatusCreated, "POST", operations+"/add", `{"ids":["x"],"embeddings":[[1,2,3]]}`)
+		if n == 0 {
+			first = filepath.Join(dirs.Data, "collections", strings.TrimPrefix(operations, "/collections/")+".db")
+			if _, err := memory.Peek(first); !errors.Is(err, api.ErrInUse) {
+				t.Fatalf("a collection just used is not open: %v", err)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // half of the time that it would stay
+	defer cancel()
+	for look := time.NewTicker(5 * time.Millisecond); ; {
+		_, err := memory.Peek(first)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, api.ErrInUse) {
+			t.Fatal(err)
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			t.Fatal("65 memories are open that nobody asks for")
+		}
 	}
 }
 
