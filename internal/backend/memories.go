@@ -259,7 +259,10 @@ func (b *Backend) RestoreMemory(ctx context.Context, name, path string, replace 
 		return err
 	})
 	if err != nil && errors.Is(missing, fs.ErrNotExist) && b.openMemory(name) == nil {
-		err = errors.Join(err, memory.Remove(b.memoryDir(), name)) // the empty one that was made for it
+		// The empty one that was made for it goes, if it could be made.
+		if gone := memory.Remove(b.memoryDir(), name); !errors.Is(gone, api.ErrNotFound) {
+			err = errors.Join(err, gone)
+		}
 	}
 	return info, err
 }

@@ -43,7 +43,7 @@ func (s *Store) newSuccessor() (*successor, error) {
 	}
 	d, err := openDisk(old.successorPath(), diskOptions{timeout: time.Second, aside: true})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, old.removeSuccessor()) // an empty file may have been made before the disk was full
 	}
 	d.db.NoSync, d.db.NoGrowSync = true, true // until all is there
 	return &successor{disk: d}, nil
