@@ -57,7 +57,7 @@ func openBroker(b *Backend) (*broker, error) {
 		SysTopicResendInterval: 60,
 	})
 	k.mirrorer = k.server.NewClient(nil, "local", mirrorID, true)
-	err = k.server.AddHook(&hook{broker: k, waiting: map[string]waiting{}}, nil)
+	err = k.server.AddHook(&hook{broker: k, waiting: map[string]waiting{}, latest: map[string]*mqtt.Client{}}, nil)
 	if err == nil {
 		err = k.server.AddListener(listeners.NewNet("tcp", listener))
 	}
@@ -287,7 +287,8 @@ type hook struct {
 	broker *broker
 
 	mu      sync.Mutex
-	waiting map[string]waiting // messages of MQTT clients that are being accepted, by client ID
+	waiting map[string]waiting      // messages of MQTT clients that are being accepted, by client ID
+	latest  map[string]*mqtt.Client // the connection of each client ID that was made last
 }
 
 // waiting is a message that is being accepted, which takes as long as the mailbox is full.
@@ -300,7 +301,7 @@ func (h *hook) ID() string { return "coma" }
 
 func (h *hook) Provides(method byte) bool {
 	switch method {
-	case mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnWillSent, mqtt.OnPublishDropped, mqtt.OnQosDropped:
+	case mqtt.OnConnectAuthenticate, mqtt.OnDisconnect, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnWillSent, mqtt.OnPublishDropped, mqtt.OnQosDropped:
 		return true
 	}
 	return false
@@ -321,14 +322,24 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 	if pk.Connect.WillFlag && strings.HasPrefix(pk.Connect.WillTopic, stateTopics) {
 		return false
 	}
-	// A client that connects anew sends again what was not acknowledged: what its lost connection still waits for would
-	// arrive twice.
+	// A client that connects anew sends again what was not acknowledged: what its lost connection still waits for, or is
+	// read from that only now, would arrive twice.
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.latest[cl.ID] = cl
 	if old, ok := h.waiting[cl.ID]; ok && old.client != cl {
 		old.cancel()
 	}
 	return true
+}
+
+// OnDisconnect forgets a connection.
+func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.latest[cl.ID] == cl {
+		delete(h.latest, cl.ID)
+	}
 }
 
 // OnACLCheck keeps the state of modules from being written from outside.
@@ -380,6 +391,10 @@ func (h *hook) accept(cl *mqtt.Client, pk packets.Packet) error {
 	ctx, cancel := context.WithCancel(b.life)
 	defer cancel()
 	h.mu.Lock()
+	if latest := h.latest[cl.ID]; latest != nil && latest != cl && pk.FixedHeader.Qos > 0 {
+		h.mu.Unlock()
+		return errors.New("the client has connected anew and sends it again")
+	}
 	h.waiting[cl.ID] = waiting{cl, cancel}
 	h.mu.Unlock()
 	_, err = box.Put(ctx, api.Message{

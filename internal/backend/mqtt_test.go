@@ -133,8 +133,8 @@ func TestReconnectingDeviceDeliversOnce(t *testing.T) {
 	if err := m.Send(within(t), api.Message{To: "m", Text: "first"}); err != nil {
 		t.Fatal(err)
 	}
-	store := paho.NewMemoryStore()
-	keep := func(o *paho.ClientOptions) { o.SetCleanSession(false).SetStore(store) }
+	dir := t.TempDir() // what one connection has sent is read by the next, as by a device that was switched off and on
+	keep := func(o *paho.ClientOptions) { o.SetCleanSession(false).SetStore(paho.NewFileStore(dir)) }
 	lost := device(t, b, "d", keep, func(o *paho.ClientOptions) { o.SetAutoReconnect(false) }) // nor fights for its place
 	heard := subscribe(t, device(t, b, "probe"), "probe")
 	lost.Publish("probe", 0, false, "")

@@ -76,6 +76,7 @@ type change struct {
 
 // sender is a Put that waits for room.
 type sender struct {
+	ctx    context.Context // of its Put; once that has ended, it is not let in
 	m      *api.Message
 	size   int
 	resent bool
@@ -144,7 +145,7 @@ func (b *Box) put(ctx context.Context, m *api.Message, resent bool) (uint64, err
 	if len(b.senders) > 0 || !b.fits(size) {
 		// A copy, lest every Put allocates its message for the sake of those that wait.
 		waiting := *m
-		w := &sender{m: &waiting, size: size, resent: resent, done: make(chan struct{})}
+		w := &sender{ctx: ctx, m: &waiting, size: size, resent: resent, done: make(chan struct{})}
 		b.senders = append(b.senders, w)
 		b.full++
 		b.mu.Unlock()
@@ -175,7 +176,7 @@ func (b *Box) await(ctx context.Context, w *sender) (uint64, error) {
 			return 0, fmt.Errorf("put message into mailbox %s, which is full: %w", b.name, ctx.Err())
 		}
 		b.mu.Unlock()
-		<-w.done // accepted in the meantime
+		<-w.done // accepted, or refused, in the meantime
 	}
 	err := w.err
 	if err == nil {
@@ -274,10 +275,12 @@ func (b *Box) admit() {
 		w := b.senders[0]
 		b.senders[0] = nil
 		b.senders = b.senders[1:]
-		if !w.resent || !b.known(w.m.ID) {
-			w.seq = b.push(w.m, w.size)
+		if w.err = w.ctx.Err(); w.err == nil {
+			if !w.resent || !b.known(w.m.ID) {
+				w.seq = b.push(w.m, w.size)
+			}
+			w.round = b.round
 		}
-		w.round = b.round
 		close(w.done)
 	}
 }
