@@ -120,59 +120,36 @@ func (r *reader) enter() error {
 
 // object calls field with each key; field reads the value.
 func (r *reader) object(expected string, field func(key string) error) error {
-	if c, err := r.peek(); err != nil {
-		return err
-	} else if c != '{' {
-		return r.wrong(expected)
-	}
-	if err := r.enter(); err != nil {
-		return err
-	}
-	for n := 0; ; n++ {
-		c, err := r.peek()
-		if err != nil {
+	return r.group('{', '}', expected, func() error {
+		if c, err := r.peek(); err != nil {
 			return err
-		}
-		if c == '}' && n == 0 {
-			break
-		}
-		if c != '"' {
+		} else if c != '"' {
 			return r.syntax("key must be a string")
 		}
 		key, err := r.text("a string")
 		if err != nil {
 			return err
 		}
-		if c, err = r.peek(); err != nil {
+		if c, err := r.peek(); err != nil {
 			return err
 		} else if c != ':' {
 			return r.syntax("expected `:`")
 		}
 		r.at++
-		if err := field(key); err != nil {
-			return err
-		}
-		if c, err = r.peek(); err != nil {
-			return err
-		}
-		if c == '}' {
-			break
-		}
-		if c != ',' {
-			return r.syntax("expected `,` or `}`")
-		}
-		r.at++
-	}
-	r.at++
-	r.depth--
-	return nil
+		return field(key)
+	})
 }
 
 // array calls element before each element; element reads it.
 func (r *reader) array(expected string, element func() error) error {
+	return r.group('[', ']', expected, element)
+}
+
+// group calls part before each of the parts, with commas between them, that begin and end enclose; part reads it.
+func (r *reader) group(begin, end byte, expected string, part func() error) error {
 	if c, err := r.peek(); err != nil {
 		return err
-	} else if c != '[' {
+	} else if c != begin {
 		return r.wrong(expected)
 	}
 	if err := r.enter(); err != nil {
@@ -183,20 +160,20 @@ func (r *reader) array(expected string, element func() error) error {
 		if err != nil {
 			return err
 		}
-		if c == ']' && n == 0 {
+		if c == end && n == 0 {
 			break
 		}
-		if err := element(); err != nil {
+		if err := part(); err != nil {
 			return err
 		}
 		if c, err = r.peek(); err != nil {
 			return err
 		}
-		if c == ']' {
+		if c == end {
 			break
 		}
 		if c != ',' {
-			return r.syntax("expected `,` or `]`")
+			return r.syntax("expected `,` or `%c`", end)
 		}
 		r.at++
 	}

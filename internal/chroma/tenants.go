@@ -2,23 +2,24 @@ package chroma
 
 import "net/http"
 
-func checkLength(field, name string) error {
-	if len([]rune(name)) < 3 {
-		return invalid("Validation error: %s: Validation error: length [{\"min\": Number(3), \"value\": String(%q)}]", field, name)
-	}
-	return nil
-}
-
-func (s *Server) createTenant(w http.ResponseWriter, r *http.Request) error {
-	var name string
-	err := s.body(w, r, func(in *reader) (err error) {
+// newName reads the name of what is to be made; an error about its length calls it field, as the real server does.
+func (s *Server) newName(w http.ResponseWriter, r *http.Request, field string) (name string, err error) {
+	err = s.body(w, r, func(in *reader) error {
 		name, err = in.required("name")
 		return err
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
-	if err := checkLength("name", name); err != nil {
+	if len([]rune(name)) < 3 {
+		return "", invalid("Validation error: %s: Validation error: length [{\"min\": Number(3), \"value\": String(%q)}]", field, name)
+	}
+	return name, nil
+}
+
+func (s *Server) createTenant(w http.ResponseWriter, r *http.Request) error {
+	name, err := s.newName(w, r, "name")
+	if err != nil {
 		return err
 	}
 	if err := s.registry.addTenant(name); err != nil {
@@ -64,15 +65,8 @@ func (s *Server) listDatabases(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) createDatabase(w http.ResponseWriter, r *http.Request) error {
-	var name string
-	err := s.body(w, r, func(in *reader) (err error) {
-		name, err = in.required("name")
-		return err
-	})
+	name, err := s.newName(w, r, "database_name")
 	if err != nil {
-		return err
-	}
-	if err := checkLength("database_name", name); err != nil {
 		return err
 	}
 	if err := s.registry.add(r.PathValue("tenant"), name); err != nil {
