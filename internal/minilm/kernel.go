@@ -16,9 +16,9 @@ type kernels struct {
 	// See BlockOutputs for how w lies.
 	tile func(out []float32, stride int, x []int16, in int, xScale []float32, w []int8, scale, bias []float32)
 
-	// quantise sets q to x as 16-bit parts of its greatest number, which becomes limit, rounded to even;
-	// x is q times what it returns.
-	quantise func(q []int16, x []float32, limit float32) (scale float32)
+	// greatest is the greatest absolute value in x, and round sets q to x·factor, rounded to even (see quantise).
+	greatest func(x []float32) float32
+	round    func(q []int16, x []float32, factor float32)
 
 	// gelu applies the Gaussian error linear unit to each number.
 	gelu func(x []float32)
@@ -42,7 +42,8 @@ func portable() kernels {
 	return kernels{
 		name:      "portable",
 		tile:      tileGo,
-		quantise:  quantiseGo,
+		greatest:  greatestGo,
+		round:     roundGo,
 		gelu:      geluGo,
 		multiply:  multiplyGo,
 		softmax:   softmaxGo,
@@ -67,27 +68,36 @@ func tileGo(out []float32, stride int, x []int16, in int, xScale []float32, w []
 	}
 }
 
-// roundToEven added to and taken from a number of less than 2²² leaves it rounded, halves to even.
-const roundToEven = 3 << 22
-
-func quantiseGo(q []int16, x []float32, limit float32) float32 {
-	var greatest float32
-	for _, v := range x {
-		greatest = max(greatest, math.Float32frombits(math.Float32bits(v)&^(1<<31)))
-	}
+// quantise sets q to x as 16-bit parts of its greatest number, which becomes limit, rounded to even; x is q times what it
+// returns.
+func (k *kernels) quantise(q []int16, x []float32, limit float32) (scale float32) {
+	greatest := k.greatest(x)
 	if greatest < smallest {
 		clear(q[:len(x)])
 		return 0
 	}
-	factor := limit / greatest
-	for i, v := range x {
-		q[i] = int16(float32(v*factor) + roundToEven - roundToEven)
-	}
+	k.round(q, x, limit/greatest)
 	return greatest / limit
 }
 
 // smallest is what counts as nothing: dividing by less could overflow.
 const smallest = 1e-30
+
+func greatestGo(x []float32) (greatest float32) {
+	for _, v := range x {
+		greatest = max(greatest, math.Float32frombits(math.Float32bits(v)&^(1<<31)))
+	}
+	return greatest
+}
+
+// roundToEven added to and taken from a number of less than 2²² leaves it rounded, halves to even.
+const roundToEven = 3 << 22
+
+func roundGo(q []int16, x []float32, factor float32) {
+	for i, v := range x {
+		q[i] = int16(float32(v*factor) + roundToEven - roundToEven)
+	}
+}
 
 // The Gaussian's integral is ½ + x·P(x²)/Q(x²) within 2·10⁻⁷ for |x| ≤ geluEnd, and 0 or 1 beyond; gelu is x times
 // that. The fraction is a least squares fit at Chebyshev's points (reference/gelu.py).

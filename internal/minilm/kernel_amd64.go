@@ -12,22 +12,13 @@ func kernelsHere() kernels {
 	return kernels{
 		name:      "avx2",
 		tile:      tileAVX2,
-		quantise:  quantiseAVX2,
+		greatest:  greatestAVX2,
+		round:     roundAVX2,
 		gelu:      geluAVX2,
 		multiply:  multiplyAVX2,
 		softmax:   softmaxAVX2,
 		layerNorm: layerNormAVX2,
 	}
-}
-
-func quantiseAVX2(q []int16, x []float32, limit float32) float32 {
-	greatest := greatestAVX2(x)
-	if greatest < smallest {
-		clear(q[:len(x)])
-		return 0
-	}
-	roundAVX2(q, x, limit/greatest)
-	return greatest / limit
 }
 
 // greatestAVX2 is the greatest absolute value in x, whose length is a multiple of 16, as roundAVX2's.

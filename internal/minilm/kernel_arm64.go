@@ -5,7 +5,8 @@ func kernelsHere() kernels {
 	k := portable()
 	k.name = "neon"
 	k.tile = tileNEON
-	k.quantise = quantiseNEON
+	k.greatest = greatestNEON
+	k.round = roundNEON
 	k.gelu = geluNEON
 	k.multiply = multiplyNEON
 	return k
@@ -13,16 +14,6 @@ func kernelsHere() kernels {
 
 //go:noescape
 func tileNEON(out []float32, stride int, x []int16, in int, xScale []float32, w []int8, scale, bias []float32)
-
-func quantiseNEON(q []int16, x []float32, limit float32) float32 {
-	greatest := greatestNEON(x)
-	if greatest < smallest {
-		clear(q[:len(x)])
-		return 0
-	}
-	roundNEON(q, x, limit/greatest)
-	return greatest / limit
-}
 
 // greatestNEON is the greatest absolute value in x, whose length is a multiple of 8, as roundNEON's.
 //
