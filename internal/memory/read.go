@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -11,6 +12,14 @@ import (
 )
 
 const defaultK = 10
+
+// atMost is how many records a query for k asks for.
+func atMost(k int) (int, error) {
+	if k < 0 {
+		return 0, fmt.Errorf("k is %d: %w", k, api.ErrInvalid)
+	}
+	return cmp.Or(k, defaultK), nil
+}
 
 // Get implements api.Memory: records in time order, newest first unless sel.Oldest, those of the same time in the order
 // (or the reverse) in which they were added. IDs that do not exist are left out.
@@ -68,11 +77,9 @@ func (s *Store) query(ctx context.Context, q api.Query) ([]api.Match, error) {
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
-	if q.K < 0 {
-		return nil, fmt.Errorf("k is %d: %w", q.K, api.ErrInvalid)
-	}
-	if q.K == 0 {
-		q.K = defaultK
+	var err error
+	if q.K, err = atMost(q.K); err != nil {
+		return nil, err
 	}
 	v, vector, err := s.queryVector(ctx, q)
 	if vector == nil || err != nil {
@@ -139,33 +146,6 @@ func (s *Store) fits(v *view, vector []float32) error {
 		return fmt.Errorf("the memory's embedder is %s: %w", sp, DimensionError{Want: sp.Dimension, Got: len(vector)})
 	}
 	return nil
-}
-
-// Nearest returns the k nearest records (0: 10) to a vector by any metric, with their vectors.
-func (s *Store) Nearest(ctx context.Context, vector []float32, k int, metric table.Metric, filter *api.Filter) ([]api.Match, error) {
-	if err := s.start(ctx); err != nil {
-		return nil, err
-	}
-	if k < 0 {
-		return nil, fmt.Errorf("query memory: k is %d: %w", k, api.ErrInvalid)
-	}
-	if k == 0 {
-		k = defaultK
-	}
-	v := s.view.Load()
-	err := s.fits(v, vector)
-	var hits []table.Hit
-	if err == nil {
-		hits, err = s.nearest(ctx, v, vector, api.Query{K: k, Filter: filter}, metric)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("query memory: %w", err)
-	}
-	matches := make([]api.Match, len(hits))
-	for i, h := range hits {
-		matches[i] = api.Match{Record: answer(h.Row, true), Distance: h.Distance}
-	}
-	return matches, nil
 }
 
 // Count implements api.Memory.

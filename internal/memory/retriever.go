@@ -26,11 +26,9 @@ func (s *Store) Retrieve(ctx context.Context, r api.Retrieval) ([]api.Match, err
 }
 
 func (s *Store) retrieve(ctx context.Context, r api.Retrieval) ([]api.Match, error) {
-	if r.K < 0 {
-		return nil, fmt.Errorf("k is %d: %w", r.K, api.ErrInvalid)
-	}
-	if r.K == 0 {
-		r.K = defaultK
+	var err error
+	if r.K, err = atMost(r.K); err != nil {
+		return nil, err
 	}
 	chosen := 0
 	for _, is := range []bool{r.ByTime != nil, r.TimeWeighted != nil, r.AlphaBeta != nil, r.MarginalRelevance != nil} {

@@ -40,18 +40,6 @@ func (v *view) live(sel table.Select, now time.Time) table.Select {
 	return sel
 }
 
-// get returns the row with that ID if it is there at now, or nil.
-func (v *view) get(id string, now time.Time) *table.Row {
-	r := v.snap.Get(id)
-	if r == nil || v.due.IsZero() || now.Before(v.due) {
-		return r
-	}
-	if !r.Expires.IsZero() && !r.Expires.After(now) || r.Time.Before(v.head.settings.since(now)) {
-		return nil
-	}
-	return r
-}
-
 // count counts the rows that are there at now.
 func (v *view) count(now time.Time) int {
 	if v.due.IsZero() || now.Before(v.due) {
