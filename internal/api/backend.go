@@ -94,6 +94,7 @@ type Attachment struct {
 	Modules []string `json:"modules"`           // known at the start: their mailboxes exist from here on
 	Durable bool     `json:"durable,omitempty"`
 	Limit   int      `json:"limit,omitempty"` // waiting messages a mailbox; 0: the default
+	MQTT    []string `json:"mqtt,omitempty"`  // those of Modules that take their messages as MQTT clients, by their message topic
 
 	Memory MemorySettings `json:"memory,omitzero"`
 }
@@ -103,6 +104,7 @@ type MemorySettings struct {
 	Embedder string        `json:"embedder,omitempty"` // a name that package embed knows; "": the memory's own, else the default
 	TTL      time.Duration `json:"ttl,omitempty"`      // in nanoseconds; records older than this go; 0: none do
 	Limit    int           `json:"limit,omitempty"`    // no more records than these, the oldest go; 0: any number
+	At       string        `json:"at,omitempty"`       // http(s)://host:port of the backend that has the memory; "": this one
 }
 
 // Endpoint tells a module process where its host is; these become COMA_API, COMA_BROKER and COMA_TOKEN.
@@ -130,6 +132,8 @@ type ModuleState struct {
 	PID        int       `json:"pid,omitempty"` // 0 for modules without a process of their own
 	Isolation  string    `json:"isolation,omitempty"`
 	Engine     string    `json:"engine,omitempty"`
+	Host       string    `json:"host,omitempty"`    // the name of the backend's host, where several share a broker
+	Mailbox    string    `json:"mailbox,omitempty"` // "mqtt": it takes its messages as an MQTT client; "": by the host's API
 	Restarts   int       `json:"restarts"`
 	Since      time.Time `json:"since,omitzero"` // when it entered the state
 	LastError  string    `json:"last_error,omitempty"`
@@ -194,6 +198,11 @@ type Status struct {
 	Broker   string    `json:"broker,omitempty"` // mqtt://host:port
 	Agents   int       `json:"agents"`
 	Clients  int       `json:"clients"` // MQTT clients
+	// External says that the broker is not the backend's own; Host is then the name by which the other hosts at that broker
+	// know this one, and Away why the broker is out of reach just now ("": it is not).
+	External bool   `json:"external,omitempty"`
+	Host     string `json:"host,omitempty"`
+	Away     string `json:"away,omitempty"`
 	Problems []string  `json:"problems,omitempty"`
 }
 
