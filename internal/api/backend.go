@@ -189,21 +189,21 @@ type MemoryInfo struct {
 
 // Status is what is known of a backend.
 type Status struct {
-	PID      int       `json:"pid"`
-	Version  string    `json:"version"`
-	Daemon   bool      `json:"daemon"`
-	Started  time.Time `json:"started"`
-	Socket   string    `json:"socket"`
-	API      string    `json:"api,omitempty"`    // http://host:port
-	Broker   string    `json:"broker,omitempty"` // mqtt://host:port
-	Agents   int       `json:"agents"`
-	Clients  int       `json:"clients"` // MQTT clients
+	PID     int       `json:"pid"`
+	Version string    `json:"version"`
+	Daemon  bool      `json:"daemon"`
+	Started time.Time `json:"started"`
+	Socket  string    `json:"socket"`
+	API     string    `json:"api,omitempty"`    // http://host:port
+	Broker  string    `json:"broker,omitempty"` // mqtt://host:port
+	Agents  int       `json:"agents"`
+	Clients int       `json:"clients"` // MQTT clients
 	// External says that the broker is not the backend's own; Host is then the name by which the other hosts at that broker
 	// know this one, and Away why the broker is out of reach just now ("": it is not).
-	External bool   `json:"external,omitempty"`
-	Host     string `json:"host,omitempty"`
-	Away     string `json:"away,omitempty"`
-	Problems []string  `json:"problems,omitempty"`
+	External bool     `json:"external,omitempty"`
+	Host     string   `json:"host,omitempty"`
+	Away     string   `json:"away,omitempty"`
+	Problems []string `json:"problems,omitempty"`
 }
 
 // MessageTopic is the MQTT topic of a module's messages, the Python framework's own scheme.
