@@ -3,8 +3,8 @@
 //
 // backend.go opens and closes it; agent.go is what it holds of one agent; seat.go is a module's session; host.go is the
 // seat of who runs an agent; tools.go answers the commands, memories.go those about memories; embedder.go opens an agent's
-// memory with the embedder that is meant, and memory.go has it ready for each call; broker.go is all
-// that touches the MQTT broker; listen.go has the sockets; registry.go lets processes of one user find the backends that
+// memory with the embedder that is meant, and memory.go has it ready for each call; broker.go says
+// what is asked of an MQTT broker, embedded.go and hook.go have the one inside; listen.go has the sockets; registry.go lets processes of one user find the backends that
 // run.
 package backend
 
@@ -54,7 +54,7 @@ type Backend struct {
 	log     *slog.Logger
 	started time.Time
 
-	broker *broker      // nil offline
+	broker broker
 	server *link.Server // nil offline
 	listen *sockets     // nil offline
 	socket string
@@ -83,7 +83,7 @@ func Open(opt Options) (*Backend, error) {
 		return nil, err
 	}
 	life, stop := context.WithCancel(context.Background())
-	b := &Backend{opt: opt, log: opt.Log, started: time.Now(), life: life, stop: stop, agents: map[string]*agent{},
+	b := &Backend{opt: opt, log: opt.Log, started: time.Now(), life: life, stop: stop, broker: offline{}, agents: map[string]*agent{},
 		embedders: embed.NewLibrary(os.Getenv)}
 	if opt.Offline {
 		return b, nil
@@ -110,9 +110,11 @@ func (b *Backend) serve() (err error) {
 		}
 	}
 	b.server = link.NewServer(b, b.opt.Version)
-	if b.broker, err = openBroker(b); err != nil {
+	k, err := openBroker(b)
+	if err != nil {
 		return err
 	}
+	b.broker = k
 	if b.listen, err = openSockets(b); err != nil {
 		return err
 	}
@@ -140,9 +142,7 @@ func (b *Backend) Close() error {
 	if b.server != nil {
 		b.server.Close()
 	}
-	if b.broker != nil {
-		errs = append(errs, b.broker.close())
-	}
+	errs = append(errs, b.broker.close())
 	b.mu.Lock()
 	agents := b.agents
 	b.agents, b.closed = nil, true

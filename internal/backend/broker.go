@@ -3,9 +3,7 @@ package backend
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -13,146 +11,55 @@ import (
 	"time"
 	"unicode/utf8"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
-	"github.com/mochi-mqtt/server/v2/packets"
-
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
-// broker is the embedded MQTT broker and what ties it to mailboxes. Messages between modules do not travel through it:
-// they go into mailboxes, and are mirrored here for whoever subscribes. What devices publish on a module's message topic
-// is put into its mailbox before the device is told that it has arrived.
-type broker struct {
-	backend *Backend
-	server  *mqtt.Server
-	address string
-	ids     atomic.Int64 // inline subscriptions made
-	inline  atomic.Int64 // inline subscriptions that are there
-	// mirrorer is the client that mirrored messages come from, so that they are not taken for messages to be delivered.
-	mirrorer *mqtt.Client
-	lost     *rarely // tells of what slow clients miss
+// broker carries what is published on topics, between modules and to MQTT clients. Messages between modules do not travel
+// through it: they go into mailboxes, and are mirrored here for whoever subscribes. What devices publish on a module's
+// message topic it puts into that module's mailbox before the device's own broker is told that it has arrived.
+//
+// embedded is the one inside the backend, external one that runs elsewhere, offline stands for none.
+type broker interface {
+	// url is what the agent's module processes connect to, with user and password where it needs them: not to be shown.
+	url() string
+	// describe fills in what a Status says of the broker.
+	describe(*api.Status)
+
+	// serves reports whether an MQTT client stands for the module of that message topic: subscribes to it by name.
+	serves(topic string) bool
+	// send hands a message to a module that is an MQTT client of its own.
+	send(agent, module string, m api.Message) error
+	// mirror shows a message that has gone into a mailbox to those who subscribe to its topic. It waits for nothing.
+	mirror(agent, module string, m api.Message)
+
+	// publish publishes for a module, "agent/module", or for the backend itself, "".
+	publish(ctx context.Context, from string, p api.Publication) error
+	// subscribe calls handle for what is published on topics that match pattern, in the publisher's goroutine, until cancel
+	// is called, which waits for no call under way. handle must not wait; what it is given is its own during the call only.
+	subscribe(pattern string, handle func(api.Heard)) (cancel func(), err error)
+	// retained calls handle for what the broker keeps on topics that match pattern, now or a moment later.
+	retained(pattern string, handle func(api.Heard))
+
+	close() error
 }
 
-func openBroker(b *Backend) (*broker, error) {
-	listener, err := listenTCP(b.opt.Host, b.opt.MQTTPort, 1883, b.opt.StrictPorts)
-	if err != nil {
-		return nil, fmt.Errorf("open MQTT port: %w", err)
-	}
-	capabilities := mqtt.NewDefaultServerCapabilities()
-	capabilities.MaximumClientWritesPending = 64 << 10
-	capabilities.MaximumInflight = 65535
-	// How many messages of QoS 1 and 2 a client may have under way. Beyond it the broker cuts the connection, even of
-	// clients of MQTT 3.1.1, which cannot know of it: so it is as many as MQTT can number.
-	capabilities.ReceiveMaximum = 65535
-	capabilities.MaximumPacketSize = api.MaxMessageBytes + 64<<10
-	k := &broker{backend: b, address: listener.Addr().String(), lost: &rarely{every: 10 * time.Second}}
-	k.server = mqtt.New(&mqtt.Options{
-		Capabilities: capabilities,
-		InlineClient: true,
-		// The broker logs the address of each client that goes away without a word as an error; what matters here is
-		// told by the hooks below.
-		Logger:                 slog.New(slog.DiscardHandler),
-		SysTopicResendInterval: 60,
-	})
-	k.mirrorer = k.server.NewClient(nil, "local", mirrorID, true)
-	err = k.server.AddHook(&hook{broker: k, waiting: map[string]waiting{}, latest: map[string]*mqtt.Client{}}, nil)
-	if err == nil {
-		err = k.server.AddListener(listeners.NewNet("tcp", listener))
-	}
-	if err == nil {
-		err = k.server.Serve()
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start MQTT broker: %w", err), listener.Close())
-	}
-	return k, nil
-}
+// openBroker opens the broker that the options ask for.
+func openBroker(b *Backend) (broker, error) { return openEmbedded(b) }
 
-func (k *broker) close() error { return k.server.Close() }
+// offline is the broker of a backend that has none: nobody could hear what is published.
+type offline struct{}
 
-func (k *broker) clients() int {
-	if k == nil {
-		return 0
-	}
-	return int(atomic.LoadInt64(&k.server.Info.ClientsConnected))
-}
+func (offline) url() string                                            { return "" }
+func (offline) describe(*api.Status)                                   {}
+func (offline) serves(string) bool                                     { return false }
+func (offline) send(string, string, api.Message) error                 { return errOffline }
+func (offline) mirror(string, string, api.Message)                     {}
+func (offline) publish(context.Context, string, api.Publication) error { return nil }
+func (offline) subscribe(string, func(api.Heard)) (func(), error)      { return nil, errOffline }
+func (offline) retained(string, func(api.Heard))                       {}
+func (offline) close() error                                           { return nil }
 
-// serves reports whether an MQTT client stands for the module of that message topic: subscribes to it by name. One that
-// listens to everything does not.
-func (k *broker) serves(topic string) bool {
-	if k == nil || atomic.LoadInt64(&k.server.Info.Subscriptions) == 0 {
-		return false
-	}
-	subscribers := k.server.Topics.Subscribers(topic)
-	for _, s := range subscribers.Subscriptions {
-		if _, named := s.Identifiers[topic]; named || s.Filter == topic {
-			return true
-		}
-	}
-	for filter := range subscribers.Shared {
-		if strings.HasSuffix(filter, "/"+topic) {
-			return true
-		}
-	}
-	return false
-}
-
-func (k *broker) audience() int64 {
-	return atomic.LoadInt64(&k.server.Info.Subscriptions) + k.inline.Load()
-}
-
-// mirror shows a message that has gone into a mailbox to those who subscribe to its topic.
-func (k *broker) mirror(agent, module string, m api.Message) {
-	if k == nil || k.audience() == 0 {
-		return
-	}
-	err := k.server.InjectPacket(k.mirrorer, packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 2},
-		TopicName:   api.MessageTopic(agent, module),
-		PacketID:    1, // asked for by the broker's checks, and not used
-		Payload:     []byte(m.Text),
-		Properties: packets.Properties{User: []packets.UserProperty{
-			{Key: propertyFrom, Val: m.From}, {Key: propertyID, Val: m.ID},
-		}},
-	})
-	if err != nil {
-		k.backend.log.Error("message was not shown to MQTT subscribers", slog.String("to", agent+"/"+module), slog.Any("error", err))
-	}
-}
-
-// User properties (MQTT 5, section 3.3.2.3.7) of mirrored messages.
-const (
-	propertyFrom = "from"
-	propertyID   = "id"
-)
-
-// send hands a message to a module that is an MQTT client of its own.
-func (k *broker) send(agent, module string, m api.Message) error {
-	if m.ID == "" {
-		m.ID = api.NewID()
-	}
-	k.mirror(agent, module, m)
-	return nil
-}
-
-// publish publishes for a module, "agent/module", or for the backend itself, "".
-func (k *broker) publish(from string, p api.Publication) error {
-	if k == nil {
-		return nil // offline: nobody could hear it
-	}
-	err := k.server.InjectPacket(k.mirrorer, packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: p.QoS, Retain: p.Retain},
-		TopicName:   p.Topic,
-		PacketID:    uint16(p.QoS), // the broker's checks ask for one unless the QoS is 0
-		Payload:     p.Payload,
-		Properties:  packets.Properties{User: []packets.UserProperty{{Key: propertyFrom, Val: from}}},
-	})
-	if err != nil {
-		return fmt.Errorf("publish to %s: %w", p.Topic, err)
-	}
-	return nil
-}
+var errOffline = fmt.Errorf("%w: no backend runs", api.ErrClosed)
 
 // maxTopicBytes is MQTT's bound (3.1.1, section 1.5.3).
 const maxTopicBytes = 65535
@@ -198,47 +105,18 @@ func addressee(topic string) (agent, module string, ok bool) {
 	return agent, module, ok && agent != "" && module != "" && !strings.Contains(module, "/")
 }
 
-// subscribe calls handle for what is published on topics that match pattern, in the publisher's goroutine.
-func (k *broker) subscribe(pattern string, handle func(packets.Packet)) (id int, err error) {
-	id = int(k.ids.Add(1))
-	err = k.server.Subscribe(pattern, id, func(_ *mqtt.Client, _ packets.Subscription, pk packets.Packet) { handle(pk) })
-	if err != nil {
-		return 0, fmt.Errorf("subscribe to %s: %w", pattern, err)
-	}
-	k.inline.Add(1)
-	return id, nil
-}
-
-func (k *broker) unsubscribe(pattern string, id int) {
-	if k.server.Unsubscribe(pattern, id) == nil { // fails only for patterns that could not be subscribed to
-		k.inline.Add(-1)
-	}
-}
-
-// retained calls handle for what the broker keeps on topics that match pattern.
-func (k *broker) retained(pattern string, handle func(packets.Packet)) {
-	for _, pk := range k.server.Topics.Messages(pattern) {
-		handle(pk)
-	}
-}
-
 // listenBuffer is how many publications wait for a listener before it misses some.
 const listenBuffer = 4096
 
-func (k *broker) listen(ctx context.Context, pattern string, heard func(api.Heard)) error {
-	if k == nil {
-		return fmt.Errorf("listen: %w: no backend runs", api.ErrClosed)
-	}
+// Listen implements api.Backend.
+func (b *Backend) Listen(ctx context.Context, pattern string, heard func(api.Heard)) error {
 	if err := checkPattern(pattern); err != nil {
 		return err
 	}
 	queue := make(chan api.Heard, listenBuffer)
 	var missed atomic.Int64
-	id, err := k.subscribe(pattern, func(pk packets.Packet) {
-		h := api.Heard{
-			Topic: strings.Clone(pk.TopicName), Payload: bytes.Clone(pk.Payload), From: publisher(pk), Time: time.Now(),
-			Retain: pk.FixedHeader.Retain, Missed: int(missed.Swap(0)),
-		}
+	cancel, err := b.broker.subscribe(pattern, func(h api.Heard) {
+		h.Topic, h.Payload, h.Missed = strings.Clone(h.Topic), bytes.Clone(h.Payload), int(missed.Swap(0))
 		select {
 		case queue <- h:
 		default:
@@ -246,9 +124,9 @@ func (k *broker) listen(ctx context.Context, pattern string, heard func(api.Hear
 		}
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("listen: %w", err)
 	}
-	defer k.unsubscribe(pattern, id)
+	defer cancel()
 	heard(api.Heard{Time: time.Now()}) // from here on nothing is missed
 	for {
 		select {
@@ -256,29 +134,11 @@ func (k *broker) listen(ctx context.Context, pattern string, heard func(api.Hear
 			heard(h)
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-k.backend.life.Done():
+		case <-b.life.Done():
 			return fmt.Errorf("listen: %w", api.ErrClosed)
 		}
 	}
 }
-
-// publisher names who published: for a mirrored message its sender, for an MQTT client "mqtt:" and its ID.
-func publisher(pk packets.Packet) string {
-	switch pk.Origin {
-	case mirrorID:
-		for _, p := range pk.Properties.User {
-			if p.Key == propertyFrom {
-				return p.Val
-			}
-		}
-		return ""
-	case mqtt.InlineClientId:
-		return ""
-	}
-	return "mqtt:" + pk.Origin
-}
-
-const mirrorID = "coma-mirror"
 
 // rarely sums up what would be told too often.
 type rarely struct {

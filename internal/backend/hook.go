@@ -15,10 +15,10 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
-// hook is called by the broker.
+// hook is called by the embedded broker.
 type hook struct {
 	mqtt.HookBase
-	broker *broker
+	broker *embedded
 
 	mu      sync.Mutex
 	waiting map[string]waiting      // messages of MQTT clients that are being accepted, by client ID

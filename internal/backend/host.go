@@ -83,7 +83,7 @@ func (h *host) Open(_ context.Context, id api.Identity) (api.Session, error) {
 }
 
 // Report implements api.Host.
-func (h *host) Report(_ context.Context, state api.ModuleState) error {
+func (h *host) Report(ctx context.Context, state api.ModuleState) error {
 	a := h.agent
 	state.Agent = a.name
 	a.boxes.Box(state.Module)
@@ -94,7 +94,7 @@ func (h *host) Report(_ context.Context, state api.ModuleState) error {
 	if err != nil {
 		return fmt.Errorf("report %s/%s: %w", a.name, state.Module, err)
 	}
-	return a.backend.broker.publish("", api.Publication{Topic: api.StateTopic(a.name, state.Module), Payload: text, Retain: true})
+	return a.backend.broker.publish(ctx, "", api.Publication{Topic: api.StateTopic(a.name, state.Module), Payload: text, Retain: true})
 }
 
 // Ended implements api.Host.
@@ -126,7 +126,7 @@ func (a *agent) seat(id api.Identity) *seat {
 }
 
 // Remove implements api.Host.
-func (h *host) Remove(_ context.Context, module string) error {
+func (h *host) Remove(ctx context.Context, module string) error {
 	a := h.agent
 	a.mu.Lock()
 	s := a.seats[module]
@@ -141,7 +141,7 @@ func (h *host) Remove(_ context.Context, module string) error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, a.kept.remove(module),
-		a.backend.broker.publish("", api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))
+		a.backend.broker.publish(ctx, "", api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))
 	return errors.Join(errs...)
 }
 
@@ -162,7 +162,7 @@ func (h *host) Close() error {
 	h.looking.Wait()
 	var errs []error
 	for module := range states {
-		errs = append(errs, a.backend.broker.publish("", api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))
+		errs = append(errs, a.backend.broker.publish(context.Background(), "", api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))
 	}
 	return errors.Join(append(errs, a.done())...)
 }

@@ -202,10 +202,10 @@ func (b *Backend) checkExposure() error {
 
 // endpoint tells modules where they find this backend.
 func (b *Backend) endpoint() api.Endpoint {
-	if b.broker == nil {
+	if b.opt.Offline {
 		return api.Endpoint{}
 	}
-	return api.Endpoint{API: "unix://" + b.socket, Broker: "mqtt://" + b.broker.address, Token: b.opt.Token}
+	return api.Endpoint{API: "unix://" + b.socket, Broker: b.broker.url(), Token: b.opt.Token}
 }
 
 // loadToken returns the user's token, made once: a daemon that is restarted is still the one that modules know.

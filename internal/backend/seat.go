@@ -359,7 +359,7 @@ func (s *seat) Publish(ctx context.Context, p api.Publication) error {
 			return err
 		}
 	}
-	return s.agent.backend.broker.publish(s.name, p)
+	return s.agent.backend.broker.publish(ctx, s.name, p)
 }
 
 // Log implements api.Session.

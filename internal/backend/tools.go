@@ -16,11 +16,11 @@ func (b *Backend) pid() int { return os.Getpid() }
 
 // Status implements api.Backend.
 func (b *Backend) Status(context.Context) (api.Status, error) {
-	endpoint := b.endpoint()
 	s := api.Status{
 		PID: b.pid(), Version: b.opt.Version, Daemon: b.opt.Daemon, Started: b.started,
-		Socket: b.socket, Broker: endpoint.Broker, API: b.listen.address(), Clients: b.broker.clients(),
+		Socket: b.socket, API: b.listen.address(),
 	}
+	b.broker.describe(&s)
 	for _, a := range b.running() {
 		s.Agents++
 		if err := a.boxes.Err(); err != nil {
@@ -76,11 +76,6 @@ func (b *Backend) Agents(context.Context) ([]api.AgentState, error) {
 func (b *Backend) Post(ctx context.Context, from string, m api.Message) error {
 	m.From = from
 	return b.deliver(ctx, nil, m, false)
-}
-
-// Listen implements api.Backend.
-func (b *Backend) Listen(ctx context.Context, pattern string, heard func(api.Heard)) error {
-	return b.broker.listen(ctx, pattern, heard)
 }
 
 // Mailboxes implements api.Backend.

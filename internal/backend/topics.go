@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mochi-mqtt/server/v2/packets"
-
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
@@ -17,9 +15,9 @@ import (
 type topics map[string]*subscription
 
 type subscription struct {
-	id    int
-	owner *seat // the generation that made or renewed it
-	lost  rarely
+	cancel func()
+	owner  *seat // the generation that made or renewed it
+	lost   rarely
 }
 
 // Subscribe implements api.Session.
@@ -29,9 +27,6 @@ func (s *seat) Subscribe(_ context.Context, pattern string) error {
 	}
 	a := s.agent
 	k := a.backend.broker
-	if k == nil {
-		return fmt.Errorf("subscribe to %s: %w", pattern, api.ErrClosed)
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s.closed {
@@ -50,11 +45,11 @@ func (s *seat) Subscribe(_ context.Context, pattern string) error {
 		return nil
 	}
 	t := &subscription{owner: s, lost: rarely{every: 10 * time.Second}}
-	id, err := k.subscribe(pattern, s.hear(t))
+	cancel, err := k.subscribe(pattern, s.hear(t))
 	if err != nil {
-		return err
+		return fmt.Errorf("subscribe to %s: %w", pattern, err)
 	}
-	t.id = id
+	t.cancel = cancel
 	mine[pattern] = t
 	return nil
 }
@@ -74,7 +69,7 @@ func (s *seat) Unsubscribe(_ context.Context, pattern string) error {
 // unsubscribe and unsubscribeAll are called with a.mu held.
 func (a *agent) unsubscribe(module, pattern string) {
 	if t := a.topics[module][pattern]; t != nil {
-		a.backend.broker.unsubscribe(pattern, t.id)
+		t.cancel()
 		delete(a.topics[module], pattern)
 	}
 }
@@ -88,19 +83,18 @@ func (a *agent) unsubscribeAll(module string) {
 
 // hear returns what puts publications into the module's mailbox. It is called in the publisher's goroutine and waits for
 // nothing.
-func (s *seat) hear(t *subscription) func(packets.Packet) {
+func (s *seat) hear(t *subscription) func(api.Heard) {
 	box, module, a := s.box, s.id.Module, s.agent
-	return func(pk packets.Packet) {
+	return func(h api.Heard) {
 		dropped := box.PutOverwriting(api.Message{
-			ID: api.NewID(), From: publisher(pk), To: s.name, Topic: strings.Clone(pk.TopicName),
-			Time: time.Now(), Text: string(pk.Payload),
+			ID: api.NewID(), From: h.From, To: s.name, Topic: strings.Clone(h.Topic), Time: h.Time, Text: string(h.Payload),
 		})
 		if dropped == 0 {
 			return
 		}
 		if n := t.lost.add(dropped); n > 0 {
 			// Not in this goroutine: it may hold the agent.
-			go a.warn(module, fmt.Sprintf("the mailbox is full: %d publications were dropped, the oldest first (newest from %s)", n, pk.TopicName))
+			go a.warn(module, fmt.Sprintf("the mailbox is full: %d publications were dropped, the oldest first (newest from %s)", n, h.Topic))
 		}
 	}
 }
