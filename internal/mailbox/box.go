@@ -105,6 +105,20 @@ func (b *Box) PutResent(ctx context.Context, m api.Message) (seq uint64, err err
 	return b.put(ctx, &m, true)
 }
 
+// PutAhead is Put, or PutResent, for one that puts many messages in their order and asks afterwards whether they are on
+// disk: it waits for room and not for the disk. written waits for that: in a durable store for the message's own write,
+// whose error means that it is not delivered; in the others, where the message is delivered already, as Store.Sync.
+func (b *Box) PutAhead(ctx context.Context, m api.Message, resent bool) (written func() error, err error) {
+	_, r, err := b.accept(ctx, &m, resent)
+	if err != nil {
+		return nil, err
+	}
+	if !b.store.opt.Durable {
+		return b.store.Sync, nil
+	}
+	return r.wait, nil
+}
+
 // TryPut is Put where it has nothing to wait for: ok is false, and m is not put, in a durable store, while the box is
 // full, and in all cases in which Put would return an error.
 func (b *Box) TryPut(m *api.Message) (ok bool) {
@@ -125,22 +139,32 @@ func (b *Box) TryPut(m *api.Message) (ok bool) {
 }
 
 func (b *Box) put(ctx context.Context, m *api.Message, resent bool) (uint64, error) {
+	seq, r, err := b.accept(ctx, m, resent)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.wait(); err != nil {
+		return 0, fmt.Errorf("put message into mailbox %s: %w", b.name, err)
+	}
+	return seq, nil
+}
+
+// accept appends m, once there is room, and returns the round to wait for. (It is another's, or none, where m was there
+// already.)
+func (b *Box) accept(ctx context.Context, m *api.Message, resent bool) (uint64, *round, error) {
 	size := sizeOf(m)
 	if size > maxMessage {
-		return 0, fmt.Errorf("put message of %d bytes into mailbox %s: %w: at most %d", size, b.name, api.ErrTooLarge, maxMessage)
+		return 0, nil, fmt.Errorf("put message of %d bytes into mailbox %s: %w: at most %d", size, b.name, api.ErrTooLarge, maxMessage)
 	}
 	b.mu.Lock()
 	if err := b.ended; err != nil {
 		b.mu.Unlock()
-		return 0, fmt.Errorf("put message into mailbox %s: %w", b.name, err)
+		return 0, nil, fmt.Errorf("put message into mailbox %s: %w", b.name, err)
 	}
 	if resent && b.known(m.ID) {
 		r := b.round // the first try may be in it
 		b.mu.Unlock()
-		if err := r.wait(); err != nil {
-			return 0, fmt.Errorf("put message into mailbox %s: %w", b.name, err)
-		}
-		return 0, nil
+		return 0, r, nil
 	}
 	if len(b.senders) > 0 || !b.fits(size) {
 		// A copy, lest every Put allocates its message for the sake of those that wait.
@@ -156,14 +180,11 @@ func (b *Box) put(ctx context.Context, m *api.Message, resent bool) (uint64, err
 	wake := b.awaited()
 	b.mu.Unlock()
 	notify(wake)
-	if err := r.wait(); err != nil {
-		return 0, fmt.Errorf("put message into mailbox %s: %w", b.name, err)
-	}
-	return seq, nil
+	return seq, r, nil
 }
 
 // await waits for w's turn.
-func (b *Box) await(ctx context.Context, w *sender) (uint64, error) {
+func (b *Box) await(ctx context.Context, w *sender) (uint64, *round, error) {
 	select {
 	case <-w.done:
 	case <-ctx.Done():
@@ -173,19 +194,15 @@ func (b *Box) await(ctx context.Context, w *sender) (uint64, error) {
 			b.senders = slices.Delete(b.senders, i, i+1)
 			b.admit() // the one behind may be smaller
 			b.mu.Unlock()
-			return 0, fmt.Errorf("put message into mailbox %s, which is full: %w", b.name, ctx.Err())
+			return 0, nil, fmt.Errorf("put message into mailbox %s, which is full: %w", b.name, ctx.Err())
 		}
 		b.mu.Unlock()
 		<-w.done // accepted, or refused, in the meantime
 	}
-	err := w.err
-	if err == nil {
-		err = w.round.wait()
+	if w.err != nil {
+		return 0, nil, fmt.Errorf("put message into mailbox %s: %w", b.name, w.err)
 	}
-	if err != nil {
-		return 0, fmt.Errorf("put message into mailbox %s: %w", b.name, err)
-	}
-	return w.seq, nil
+	return w.seq, w.round, nil
 }
 
 // PutOverwriting is for messages that subscriptions bring, where the newest matter most. It never waits: while the box is

@@ -166,6 +166,18 @@ func notify(r *Reader) {
 // with it.
 func (r *Reader) Begin(seq uint64) { r.begun.Store(seq) }
 
+// InHand returns the message that the module's code has, by its seq; 0 if it has none.
+func (r *Reader) InHand() uint64 {
+	b := r.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	seq := r.begun.Load()
+	if i, ok := b.queue.find(seq); !ok || i >= b.fetched || b.reader != r {
+		return 0
+	}
+	return seq
+}
+
 // Ack says that all messages up to and including seq, as far as this reader has fetched them, are finished with.
 // It does nothing on a reader that has ended.
 func (r *Reader) Ack(seq uint64) {
