@@ -9,6 +9,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/embed"
+	"github.com/concurrent-modular-agent/coma/internal/link"
 )
 
 // host is the seat of who runs an agent. It implements api.Host.
@@ -79,7 +80,7 @@ func (h *host) Endpoint() api.Endpoint { return h.agent.backend.endpoint() }
 
 // Open implements api.Host.
 func (h *host) Open(_ context.Context, id api.Identity) (api.Session, error) {
-	return h.agent.backend.seat(id, nil, false, 0, 0)
+	return h.agent.backend.seat(link.Claim{Identity: id}, nil)
 }
 
 // Report implements api.Host.
@@ -107,10 +108,6 @@ func (h *host) Ended(ctx context.Context, id api.Identity, outcome api.Outcome) 
 	s := a.seat(id)
 	if s == nil {
 		return nil
-	}
-	if outcome == api.Finished {
-		// It has ended well but could not say so itself, nor what it had finished with: that comes again.
-		outcome = api.Stopped
 	}
 	return s.Close(outcome)
 }

@@ -31,6 +31,7 @@ type seat struct {
 
 	receiving sync.Mutex    // one Receive at a time
 	hand      uint64        // under receiving: the message in hand
+	taken     uint64        // the message that was in hand when the seat was taken
 	received  bool          // under agent.mu: subscriptions of earlier generations have been dropped
 	resumed   bool          // the module was there before, at a backend that has gone or through a connection that was lost
 	closed    bool          // under agent.mu
@@ -42,16 +43,20 @@ type seat struct {
 const goodbye = time.Second
 
 // Seat implements link.Local.
-func (b *Backend) Seat(ctx context.Context, id api.Identity, resume bool, hand, done uint64) (link.Seat, error) {
-	if resume {
-		if err := b.parted(ctx, id); err != nil {
+func (b *Backend) Seat(ctx context.Context, claim link.Claim) (link.Seat, error) {
+	if claim.Mode == link.Guest {
+		return b.guest(claim.Identity)
+	}
+	if claim.Resume || claim.Mode == link.Continue {
+		if err := b.parted(ctx, claim.Identity); err != nil {
 			return nil, err
 		}
 	}
-	return b.seat(id, make(chan struct{}), resume, hand, done)
+	return b.seat(claim, make(chan struct{}))
 }
 
-func (b *Backend) seat(id api.Identity, gone chan struct{}, resume bool, hand, done uint64) (*seat, error) {
+func (b *Backend) seat(claim link.Claim, gone chan struct{}) (*seat, error) {
+	id := claim.Identity
 	if err := project.CheckName(id.Module); err != nil {
 		return nil, fmt.Errorf("module: %w: %w", api.ErrInvalid, err)
 	}
@@ -59,32 +64,14 @@ func (b *Backend) seat(id api.Identity, gone chan struct{}, resume bool, hand, d
 	if err != nil {
 		return nil, err
 	}
-	s := &seat{agent: a, id: id, name: id.Agent + "/" + id.Module, box: a.boxes.Box(id.Module), gone: gone, resumed: resume}
+	s := &seat{agent: a, id: id, name: id.Agent + "/" + id.Module, box: a.boxes.Box(id.Module), gone: gone, resumed: claim.Resume}
 	a.mu.Lock()
 	old := a.seats[id.Module]
-	if resume && old != nil && old.id.Generation > id.Generation {
+	if err := s.claim(old, claim); err != nil {
 		a.mu.Unlock()
-		return nil, errors.Join(fmt.Errorf("open %s: %w", s.name, api.ErrReplaced), a.done())
-	}
-	switch {
-	case resume && hand != 0:
-		s.reader = s.box.Resume(hand)
-		s.received = true
-	case resume && done != 0:
-		s.reader = s.box.Resume(done)
-		s.reader.Ack(done)
-		s.received = true
-	default:
-		s.reader = s.box.Open()
+		return nil, errors.Join(fmt.Errorf("open %s: %w", s.name, err), a.done())
 	}
 	a.seats[id.Module] = s
-	if resume && old != nil {
-		for _, t := range a.topics[id.Module] {
-			if t.owner == old {
-				t.owner = s
-			}
-		}
-	}
 	if old != nil {
 		old.end()
 	}
@@ -94,6 +81,52 @@ func (b *Backend) seat(id api.Identity, gone chan struct{}, resume bool, hand, d
 	}
 	return s, err
 }
+
+// claim takes the mailbox, with what is known of the message in hand, from the seat before, if there is one. It is called
+// with agent.mu held.
+func (s *seat) claim(old *seat, c link.Claim) error {
+	goesOn := c.Resume || c.Mode == link.Continue
+	if goesOn && old != nil && old.id.Generation > s.id.Generation {
+		return api.ErrReplaced
+	}
+	same := old != nil && old.id.Generation == s.id.Generation
+	if c.Mode == link.Continue && same && !old.parted() {
+		return fmt.Errorf("%w: another program receives for this module: one at a time", api.ErrInUse)
+	}
+	switch {
+	case c.Resume && c.Hand != 0:
+		s.reader, s.taken, s.received = s.box.Resume(c.Hand), c.Hand, true
+	case c.Resume && c.Done != 0:
+		s.reader, s.received = s.box.Resume(c.Done), true
+		s.reader.Ack(c.Done)
+	case c.Mode == link.Continue && same:
+		s.taken, s.received = old.reader.InHand(), old.received
+		s.reader = s.box.Resume(s.taken)
+	default:
+		s.reader = s.box.Open()
+	}
+	if old != nil && (c.Resume || c.Mode == link.Continue && same) {
+		for _, t := range s.agent.topics[s.id.Module] {
+			if t.owner == old {
+				t.owner = s
+			}
+		}
+	}
+	return nil
+}
+
+// parted reports whether the seat waits for its module's next connection.
+func (s *seat) parted() bool {
+	select {
+	case <-s.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Hand implements link.Seat.
+func (s *seat) Hand() uint64 { return s.taken }
 
 // parted waits until all that a generation has said through the connection that it had before is dealt with: it sends
 // again what was not answered, which must find what has arrived, and not be overtaken by it.
@@ -121,7 +154,13 @@ func (b *Backend) parted(ctx context.Context, id api.Identity) error {
 
 // Unseat implements link.Local.
 func (b *Backend) Unseat(lost link.Seat) {
-	s := lost.(*seat)
+	s, ok := lost.(*seat)
+	if !ok {
+		if err := lost.Close(api.Stopped); err != nil {
+			b.log.Error("close session of a guest that has gone", slog.Any("error", err))
+		}
+		return
+	}
 	s.agent.mu.Lock()
 	defer s.agent.mu.Unlock()
 	close(s.gone)

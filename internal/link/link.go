@@ -30,6 +30,10 @@ import (
 // jsonrpc.New. Clients that do not ask for it get one message a frame.
 const subprotocol = "coma.batch"
 
+// plainSubprotocol is for web pages, which cannot set headers: they offer it together with one that is their token,
+// "coma.token.<token>", and are answered with this one.
+const plainSubprotocol = "coma"
+
 // maxKept is the size of a read buffer that is kept for the next frame; a larger one is let go.
 const maxKept = 64 << 10
 

@@ -10,7 +10,7 @@ import (
 
 // Methods that a module calls, once "open" has seated it.
 const (
-	methodOpen        = "open"        // openParams → openResult
+	methodOpen        = "open"        // Claim → openResult
 	methodClose       = "close"       // closeParams
 	methodSend        = "send"        // sendParams
 	methodNext        = "next"        // notification, nextParams: finished with all up to Ack, hand me the next
@@ -77,15 +77,32 @@ const (
 	methodShutdown  = "shutdown"          //
 )
 
-type openParams struct {
+// Claim says who opens a session, and what of the module it is to have.
+type Claim struct {
 	api.Identity
+	Mode   Mode   `json:"mode,omitempty"`
 	Resume bool   `json:"resume,omitempty"` // this very session again, after the connection was lost
 	Hand   uint64 `json:"hand,omitempty"`   // with Resume: the message that the module has in hand, by its seq; 0: none
 	Done   uint64 `json:"done,omitempty"`   // with Resume: all up to here are finished with
 }
 
+// Mode says how a session relates to the module's seat.
+type Mode string
+
+const (
+	// Seated takes the seat: whoever had it is told that a newer session has replaced it.
+	Seated Mode = ""
+	// Guest speaks as the module and leaves its seat alone: it does not receive. What it subscribes to, the module hears.
+	Guest Mode = "guest"
+	// Continue takes up the seat of this generation as it was left: the message in hand still is. For programs that
+	// come and go while their module lives on, one at a time: ErrInUse where another is connected. When the connection
+	// ends without "close", the seat waits for the next, for as long as the module lives.
+	Continue Mode = "continue"
+)
+
 type openResult struct {
-	Version string `json:"version"` // of the host
+	Version string `json:"version"`        // of the host
+	Hand    uint64 `json:"hand,omitempty"` // with Continue: the message in hand, by its seq: the next ack finishes with it
 }
 
 type closeParams struct {

@@ -16,11 +16,10 @@ import (
 // Local is the host that a Server stands before.
 type Local interface {
 	api.Backend
-	// Seat seats a module of another process. With resume, the module had the seat before, through a connection that
-	// was lost: hand is the message that it has in hand, all up to done are finished with.
-	Seat(ctx context.Context, id api.Identity, resume bool, hand, done uint64) (Seat, error)
+	// Seat opens a session for a module of another process.
+	Seat(ctx context.Context, claim Claim) (Seat, error)
 	// Unseat is called when a module's connection is lost before the module has closed its session: the module may come
-	// back with resume.
+	// back, with Claim.Resume or Continue.
 	Unseat(seat Seat)
 }
 
@@ -28,6 +27,8 @@ type Local interface {
 type Seat interface {
 	api.Session
 	Feed() Feed
+	// Hand is the message that was in hand when the seat was taken, by its seq; 0: none.
+	Hand() uint64
 	// Resend is Send of a message that may have been sent before, under the same ID.
 	Resend(ctx context.Context, m api.Message) error
 	// TrySend is Send that waits for nothing: ok is false, and nothing has been sent, where Send would wait or fail.
@@ -74,7 +75,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.conns.Add(1)
 	s.mu.Unlock()
 	defer s.conns.Done()
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{subprotocol}})
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols: []string{subprotocol, plainSubprotocol},
+		// Which web pages may connect is part of who may: no page is trusted for its origin, each must know the token.
+		InsecureSkipVerify: true,
+	})
 	if err != nil {
 		return // Accept has answered with what is wrong
 	}

@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -11,9 +12,11 @@ import (
 )
 
 // How far ahead of a module messages are pushed: so many, or so many bytes. One message is always pushed.
+// To a program that continues, and most often wants one, one.
 const (
 	windowMessages = 128
 	windowBytes    = 1 << 20
+	windowContinue = 1
 )
 
 // behind is how many messages a module may have before it for the next to leave at once. To one with more it makes no
@@ -24,8 +27,9 @@ const behind = 4
 // messages are pushed by whoever puts them into the mailbox, or makes room in the window.
 type seated struct {
 	Seat
-	feed Feed
-	peer *jsonrpc.Peer
+	feed   Feed
+	peer   *jsonrpc.Peer
+	window int // messages
 
 	again atomic.Bool // somebody found mu taken: who has it looks again
 	mu    sync.Mutex  // held while messages are fetched and queued for writing, so that they leave in order
@@ -42,7 +46,7 @@ type pushed struct {
 }
 
 func (c *serving) open(ctx context.Context, raw json.RawMessage) (any, error) {
-	p, err := params[openParams](raw)
+	p, err := params[Claim](raw)
 	if err != nil {
 		return nil, err
 	}
@@ -51,17 +55,26 @@ func (c *serving) open(ctx context.Context, raw json.RawMessage) (any, error) {
 	if c.seat != nil {
 		return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "this connection has an open session already"}
 	}
-	seat, err := c.host.Seat(ctx, p.Identity, p.Resume, p.Hand, p.Done)
+	switch p.Mode {
+	case Seated, Guest, Continue:
+	default:
+		return nil, fmt.Errorf("open: mode %q: %w: want none, %q or %q", p.Mode, api.ErrInvalid, Guest, Continue)
+	}
+	seat, err := c.host.Seat(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	s := &seated{Seat: seat, feed: seat.Feed(), peer: c.peer}
-	if p.Resume && p.Hand != 0 {
-		s.ahead, s.begun = append(s.ahead, pushed{seq: p.Hand}), p.Hand
+	s := &seated{Seat: seat, feed: seat.Feed(), peer: c.peer, window: windowMessages}
+	if p.Mode == Continue {
+		s.window = windowContinue
+	}
+	hand := seat.Hand()
+	if hand != 0 {
+		s.ahead, s.begun = append(s.ahead, pushed{seq: hand}), hand
 	}
 	c.seat = s
 	s.feed.OnReadable(s.push)
-	return openResult{Version: c.server.version}, nil
+	return openResult{Version: c.server.version, Hand: hand}, nil
 }
 
 // halt ends the pushing.
@@ -93,7 +106,7 @@ func (s *seated) unlock() {
 // and waits for nothing.
 func (s *seated) fill() {
 	for !s.ended {
-		if n := len(s.ahead); n >= windowMessages || n > 0 && s.bytes >= windowBytes {
+		if n := len(s.ahead); n >= s.window || n > 0 && s.bytes >= windowBytes {
 			return // ack makes room
 		}
 		m, ok, err := s.feed.TryNext()

@@ -26,6 +26,7 @@ const closeTimeout = time.Second
 // forgotten here and pushed again by the host; the message in hand stays in hand.
 type Session struct {
 	id   api.Identity
+	mode Mode
 	wire *wire
 
 	receiving chan struct{} // a token: one Receive at a time
@@ -47,7 +48,12 @@ const maxSending = 256
 
 // Open seats a module at the host at address ("unix:///path" or "http://host:port").
 func Open(ctx context.Context, address, token string, id api.Identity) (*Session, error) {
-	s := &Session{id: id, topics: map[string]bool{}, receiving: make(chan struct{}, 1), sending: make(chan struct{}, maxSending), arrived: make(chan struct{}, 1)}
+	return Join(ctx, address, token, id, Seated)
+}
+
+// Join is Open with a mode.
+func Join(ctx context.Context, address, token string, id api.Identity, mode Mode) (*Session, error) {
+	s := &Session{id: id, mode: mode, topics: map[string]bool{}, receiving: make(chan struct{}, 1), sending: make(chan struct{}, maxSending), arrived: make(chan struct{}, 1)}
 	s.wire = &wire{address: address, token: token, handler: sessionHandler{s}, greet: s.greet, settled: s.settled}
 	if err := s.wire.connect(ctx); err != nil {
 		return nil, fmt.Errorf("open session of %s/%s: %w", id.Agent, id.Module, err)
@@ -58,13 +64,18 @@ func Open(ctx context.Context, address, token string, id api.Identity) (*Session
 func (s *Session) greet(ctx context.Context, peer *jsonrpc.Peer, again bool) error {
 	s.mu.Lock()
 	s.queue = nil
-	p := openParams{Identity: s.id, Resume: again, Hand: s.hand, Done: s.done}
+	p := Claim{Identity: s.id, Mode: s.mode, Resume: again && s.mode != Guest, Hand: s.hand, Done: s.done}
 	s.mu.Unlock()
 	var welcome openResult
 	if err := peer.Call(ctx, methodOpen, p, &welcome); err != nil {
 		return err
 	}
+	s.mu.Lock()
 	if !again {
+		s.hand = welcome.Hand
+	}
+	s.mu.Unlock()
+	if !again || s.mode == Guest {
 		return nil
 	}
 	s.mu.Lock()
@@ -241,6 +252,9 @@ func (s *Session) Receive(ctx context.Context) (api.Message, error) {
 
 // alone waits until no other Receive is under way.
 func (s *Session) alone(ctx context.Context) error {
+	if s.mode == Guest {
+		return fmt.Errorf("receive: %w: a guest has no mailbox", api.ErrInvalid)
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -270,6 +284,78 @@ func (s *Session) TryReceive(ctx context.Context) (api.Message, bool, error) {
 		return m, false, err
 	}
 	return s.take(ctx, false)
+}
+
+// Deliver receives as Receive does, for a program that may end at any moment. The message is in hand only once deliver has
+// returned nil: if it fails, or this process is killed before, the message is the next to be received.
+func (s *Session) Deliver(ctx context.Context, deliver func(api.Message) error) error {
+	if err := s.alone(ctx); err != nil {
+		return err
+	}
+	defer func() { <-s.receiving }()
+	s.mu.Lock()
+	if s.hand != 0 {
+		s.done, s.hand = s.hand, 0
+	}
+	done := s.done
+	s.mu.Unlock()
+	// The host has heard of what is finished with when it answers, and has sent what is there.
+	if err := s.wire.call(ctx, methodPoll, nextParams{Ack: done}, nil); err != nil {
+		return err
+	}
+	for {
+		m, ok, err := s.first()
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+		default:
+			if err := deliver(m); err != nil {
+				return err
+			}
+			s.handed(ctx, m)
+			return nil
+		}
+		select {
+		case <-s.arrived:
+		case <-s.wire.ended:
+			return s.wire.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// first returns the first message of the queue, and leaves it there.
+func (s *Session) first() (m api.Message, ok bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed != nil || len(s.queue) == 0 {
+		return m, false, s.closed
+	}
+	return s.queue[0], true, nil
+}
+
+// handed notes that the module has m in hand.
+func (s *Session) handed(ctx context.Context, m api.Message) {
+	s.mu.Lock()
+	s.hand = m.Seq
+	if len(s.queue) > 0 && s.queue[0].Seq == m.Seq { // else the connection was lost meanwhile
+		s.queue[0] = api.Message{}
+		s.queue = s.queue[1:]
+	}
+	s.tell(true)
+	s.mu.Unlock()
+	s.wire.flush(ctx)
+}
+
+// Leave ends the connection, and with Continue leaves the seat to whoever continues: the message in hand stays in hand. When
+// it returns nil, the host has heard all that was said.
+func (s *Session) Leave(ctx context.Context) error {
+	_, err := s.Pending(ctx)
+	s.wire.close()
+	s.end(api.ErrClosed)
+	return err
 }
 
 // Pending implements api.Session.
