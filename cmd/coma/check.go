@@ -126,7 +126,8 @@ func checkModule(ctx context.Context, p *project.Project, m *project.Module) err
 	}
 	switch m.Engine {
 	case "exec":
-		return errors.New(`coma.yaml: engine "exec" is not there yet: modules are written in Go`)
+		_, err := m.Exec.Prepare(ctx, module.Environ(m.Env), m.MemoryLimit)
+		return err
 	case "go":
 		_, err := compile.Module(ctx, source)
 		return err

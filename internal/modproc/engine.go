@@ -22,5 +22,12 @@ type Program interface {
 	Loaded() Loaded
 }
 
+// Alone is a Program that takes its seat at the host itself, or none: one in another language.
+type Alone interface {
+	Program
+	// RunAlone takes the place of Run. It reports when the program has started, and how it ended; where it cannot, why.
+	RunAlone(ctx context.Context, report func(Report)) *Failure
+}
+
 // Connect opens a module's seat at the host.
 type Connect func(ctx context.Context, address, token string, id api.Identity) (api.Session, error)

@@ -56,7 +56,9 @@ func Main(engine Engine, connect Connect) int {
 	}
 	start := make(chan struct{})
 	go p.obey(start)
-	p.limit()
+	if len(p.module.Command) == 0 {
+		p.limit() // a program of its own would inherit it, and knows other limits
+	}
 	program, err := engine.Load(ctx, p)
 	if err != nil {
 		return p.refuse(err)
@@ -68,6 +70,12 @@ func Main(engine Engine, connect Connect) int {
 	select {
 	case <-start:
 	case <-ctx.Done():
+		return 0
+	}
+	if program, ok := program.(Alone); ok {
+		if failure := program.RunAlone(ctx, func(r Report) { p.tell(r) }); failure != nil {
+			return p.fail(failure)
+		}
 		return 0
 	}
 	return p.run(ctx, program, connect)

@@ -36,4 +36,7 @@ type Assignment struct {
 	Source      Source       `json:"source"`
 	Identity    api.Identity `json:"identity"`
 	MemoryLimit int64        `json:"memory_limit,omitempty"` // bytes; 0: none
+
+	// Command is what is to be started if the module is a program of its own, in another language: see Alone.
+	Command []string `json:"command,omitempty"`
 }

@@ -40,6 +40,14 @@ type Report struct {
 	Loaded  *Loaded   `json:"loaded,omitempty"`
 	Refused []Problem `json:"refused,omitempty"` // the code does not load
 	Failure *Failure  `json:"failure,omitempty"` // it ends now, because of this
+	Started int       `json:"started,omitempty"` // the ID of the process that is the module's own program
+	Ended   *Ended    `json:"ended,omitempty"`   // how that ended
+}
+
+// Ended is how a program ended: by a signal, or by exiting with a status.
+type Ended struct {
+	Status int `json:"status"`
+	Signal int `json:"signal,omitempty"`
 }
 
 // Loaded says that the code is loaded and waits.

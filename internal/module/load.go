@@ -285,7 +285,3 @@ func (Interpreter) Load(ctx context.Context, process *modproc.Process) (modproc.
 	debug.FreeOSMemory()
 	return p, nil
 }
-
-// ChildMain is the whole life of an interpreted module's process; the host has started it (see StartProcess). It returns
-// the exit code.
-func ChildMain(connect modproc.Connect) int { return modproc.Main(Interpreter{}, connect) }

@@ -7,6 +7,8 @@
 //   - surroundings.go, stream.go, environment.go: what a module sees in place of the process that it shares
 //   - process.go: a generation as an OS process, seen from the host; package modproc is its inside
 //   - goroutines.go: a generation as goroutines of the host (isolation: none)
+//   - child.go: what that process runs: the interpreter, or what stands before a program in another language (package
+//     program)
 //   - failure.go: why a generation died
 //
 // A generation is loaded first and then waits: the host starts the new one when the old one has ended. It ends by Run
@@ -28,10 +30,14 @@ package module
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/modproc"
+	"github.com/concurrent-modular-agent/coma/internal/program"
 )
 
 // What host and module process know by the same names.
@@ -53,11 +59,15 @@ type Spec struct {
 	Grace       time.Duration     // what Stop is going to be called with; of no effect here
 
 	API, Broker, Token string // become COMA_API, COMA_BROKER, COMA_TOKEN
+	HTTP               string // becomes COMA_HTTP, if it is not empty: where the memory is served to Chroma clients
 
 	// Executable is the command that is the module's process. Empty: this program with the argument "module", which runs
 	// ChildMain.
 	Executable []string
 	Compiled   bool // Executable is the module itself, compiled: its stack traces are the module's own
+
+	// Program is what is started, of a module in another language. Source then has no Go files.
+	Program *program.Program
 }
 
 // DefaultMemoryLimit is what a module's process may use where Spec does not say.
@@ -73,9 +83,43 @@ func (s *Spec) variables() map[string]string {
 	if vars == nil {
 		vars = map[string]string{}
 	}
-	vars["COMA_AGENT"], vars["COMA_MODULE"] = s.Agent, s.Name
+	vars["COMA_AGENT"], vars["COMA_MODULE"], vars["COMA_GENERATION"] = s.Agent, s.Name, strconv.Itoa(s.Generation)
 	vars["COMA_API"], vars["COMA_BROKER"], vars["COMA_TOKEN"] = s.API, s.Broker, s.Token
+	if s.HTTP != "" {
+		vars["COMA_HTTP"] = s.HTTP
+	}
+	if path := s.path(); path != "" {
+		vars["PATH"] = path
+	}
 	return vars
+}
+
+// environ is the environment of the module's process: the host's own, and what is the module's.
+func (s *Spec) environ() []string {
+	return Environ(s.variables())
+}
+
+// Environ is this process's environment with more variables, as NAME=value.
+func Environ(more map[string]string) []string {
+	env := os.Environ()
+	for name, value := range more {
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+// path is the module's PATH: coma's own folder comes first, so that a module that calls coma calls this one. It is "" where
+// this program is another, and PATH stays as it is.
+func (s *Spec) path() string {
+	self, err := os.Executable()
+	if err != nil || filepath.Base(self) != "coma" {
+		return ""
+	}
+	path, ok := s.Env["PATH"]
+	if !ok {
+		path = os.Getenv("PATH")
+	}
+	return filepath.Dir(self) + string(filepath.ListSeparator) + path
 }
 
 func (s *Spec) memoryLimit() int64 {

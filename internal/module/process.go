@@ -35,6 +35,8 @@ type process struct {
 	outputs []*os.File // our ends of standard output, standard error, runtime's last words
 	copies  sync.WaitGroup
 	words   *modproc.Words
+	tail    *tail         // of standard error, for a program's; nil for others
+	running chan struct{} // closed when a program has started, or never will
 
 	first chan error // the answer to loading: nil, *LoadError or *Failure
 	done  chan struct{}
@@ -43,6 +45,7 @@ type process struct {
 	started bool
 	asked   bool
 	gone    bool          // the process was waited for: its ID may be another's
+	program int           // the ID of the program's process; 0: there is none
 	killed  time.Duration // the grace after which it was killed; negative: it was not
 	timer   *time.Timer
 	kills   time.Time
@@ -54,16 +57,24 @@ type process struct {
 func StartProcess(ctx context.Context, spec Spec, out Output) (Instance, error) {
 	p := &process{
 		spec: spec, out: out, marker: rand.Text(), killed: -1,
-		first: make(chan error, 1), done: make(chan struct{}),
+		first: make(chan error, 1), done: make(chan struct{}), running: make(chan struct{}),
 		words: modproc.NewWords(func(text string) { out.Line("stderr", text) }),
 	}
-	if err := p.spawn(); err != nil {
+	assignment := modproc.Assignment{Source: spec.Source, Identity: spec.identity(), MemoryLimit: spec.memoryLimit()}
+	env := spec.environ()
+	if spec.Program != nil {
+		ready, err := spec.Program.Prepare(ctx, env, spec.memoryLimit())
+		if err != nil {
+			return nil, err
+		}
+		assignment.Command, env = ready.Command, ready.Env
+		p.tail = &tail{out: out}
+	}
+	if err := p.spawn(env); err != nil {
 		return nil, fmt.Errorf("start process of module %s: %w", spec.Name, err)
 	}
 	go p.watch()
-	err := modproc.NewLineWriter(p.orders, modproc.MaxOrder).Write(modproc.Order{Module: &modproc.Assignment{
-		Source: spec.Source, Identity: spec.identity(), MemoryLimit: spec.memoryLimit(),
-	}})
+	err := modproc.NewLineWriter(p.orders, modproc.MaxOrder).Write(modproc.Order{Module: &assignment})
 	if err != nil && !errors.Is(err, syscall.EPIPE) { // a broken pipe: it died at once, and watch says why
 		p.Stop(0)
 		<-p.done
@@ -87,8 +98,8 @@ func StartProcess(ctx context.Context, spec Spec, out Output) (Instance, error) 
 	}
 }
 
-// spawn starts the process and what copies its output.
-func (p *process) spawn() (err error) {
+// spawn starts the process, with that environment, and what copies its output.
+func (p *process) spawn(env []string) (err error) {
 	command := p.spec.Executable
 	if len(command) == 0 {
 		self, err := os.Executable()
@@ -132,16 +143,16 @@ func (p *process) spawn() (err error) {
 	p.cmd.Stdout, p.cmd.Stderr = ends[0], ends[1]
 	p.cmd.ExtraFiles = ends[2:]
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.cmd.Env = os.Environ()
-	for key, value := range p.spec.variables() {
-		p.cmd.Env = append(p.cmd.Env, key+"="+value)
-	}
-	p.cmd.Env = append(p.cmd.Env, modproc.InstanceVariable+"="+p.marker)
+	p.cmd.Env = append(env, modproc.InstanceVariable+"="+p.marker)
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
 	p.copies.Go(func() { copyLines("stdout", ours[0], p.out) })
-	p.copies.Go(func() { copyLines("stderr", ours[4], p.out) })
+	errors := p.out
+	if p.tail != nil {
+		errors = p.tail
+	}
+	p.copies.Go(func() { copyLines("stderr", ours[4], errors) })
 	p.copies.Go(func() { p.words.Keep(ours[1]) })
 	return nil
 }
@@ -156,7 +167,12 @@ func closeAll(files []*os.File) {
 }
 
 func (p *process) Done() <-chan struct{} { return p.done }
-func (p *process) PID() int              { return p.cmd.Process.Pid }
+
+func (p *process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return cmp.Or(p.program, p.cmd.Process.Pid)
+}
 
 func (p *process) Exit() Exit {
 	p.mu.Lock()
@@ -165,6 +181,15 @@ func (p *process) Exit() Exit {
 }
 
 func (p *process) Start() error {
+	if err := p.order(); err != nil || p.spec.Program == nil {
+		return err
+	}
+	<-p.running // so that PID is the program's
+	return nil
+}
+
+// order gives the order to start.
+func (p *process) order() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.started || p.asked || p.gone {
@@ -218,8 +243,10 @@ const drainTime = 500 * time.Millisecond
 // watch follows the reports until the process ends, then ends what is left of it and says how it went.
 func (p *process) watch() {
 	said := p.follow()
-
 	p.mu.Lock()
+	if p.program == 0 {
+		close(p.running)
+	}
 	p.killGroup()
 	p.mu.Unlock()
 	err := p.cmd.Wait() // at once: it has closed its reports, or was just killed
@@ -250,8 +277,10 @@ func (p *process) watch() {
 		exit.Outcome, exit.Err = api.Stopped, failure
 	case failure != nil:
 		exit.Outcome, exit.Err = api.Died, failure
-	case err != nil:
-		exit.Outcome = api.Stopped // ended by our signal before it could listen to it
+	case err != nil, said.ended != nil && said.ended.Signal != 0:
+		exit.Outcome = api.Stopped // ended by our signal before it could listen to it, or without
+	case p.spec.Program != nil && said.ended == nil:
+		exit.Outcome = api.Stopped // it was never started
 	}
 	p.mu.Lock()
 	if !p.started && failure == nil {
@@ -274,6 +303,7 @@ type story struct {
 	spawns   bool
 	source   string // where the project was when it was compiled; "" if that is where it is
 	failure  *Failure
+	ended    *modproc.Ended // of a program
 }
 
 // follow reads reports until there are no more.
@@ -291,6 +321,15 @@ func (p *process) follow() story {
 		switch {
 		case line.Failure != nil:
 			said.failure = line.Failure
+		case line.Ended != nil:
+			said.ended = line.Ended
+		case line.Started != 0:
+			p.mu.Lock()
+			if p.program == 0 {
+				p.program = line.Started
+				close(p.running)
+			}
+			p.mu.Unlock()
 		case said.answered: // the answer is given once
 		case line.Loaded != nil:
 			said.answered, said.spawns, said.source = true, line.Loaded.Spawns, line.Loaded.SourceDir
@@ -312,6 +351,9 @@ func (p *process) failure(said story, err error, killed time.Duration) *Failure 
 			return nil // no grace was given: being killed is what was asked for
 		}
 		return &Failure{Cause: fmt.Sprintf("did not stop within %v: killed", killed)}
+	}
+	if said.ended != nil {
+		return p.programFailure(*said.ended)
 	}
 	died := modproc.ReadCrash(p.words.Text(), cmp.Or(said.source, p.spec.ProjectDir))
 	switch {
@@ -344,6 +386,21 @@ func (p *process) failure(said story, err error, killed time.Duration) *Failure 
 		failure.Detail = []string{modproc.Clipped(string(words), modproc.MaxCause)} // it is not even a module's process
 	}
 	return failure
+}
+
+// programFailure says why a program ended, nil where it ended well or as it was asked to.
+func (p *process) programFailure(ended modproc.Ended) *Failure {
+	p.mu.Lock()
+	asked := p.asked
+	p.mu.Unlock()
+	sig := syscall.Signal(ended.Signal)
+	switch {
+	case sig == syscall.SIGTERM && asked, ended == modproc.Ended{}:
+		return nil
+	case asked && ended.Status == 128+int(syscall.SIGTERM): // how shells pass on that a command was ended by a signal
+		return nil
+	}
+	return p.spec.Program.Death(ended, p.tail.lines())
 }
 
 // signalled is the signal that ended a process, 0 if it exited.

@@ -45,6 +45,8 @@ const (
 //	modules:
 //	  chat: {engine: go, env: {MODEL: large}}
 //	  camera: {disabled: true}
+//	  eye: {command: [python3, -X, dev, main.py]}   # what is started, in the module's folder
+//	  ear: {mailbox: mqtt}      # it takes its messages as an MQTT client does, by their topic
 //	watch: {ignore: ["*.csv", chat/cache, "**/out/*"]}
 //
 // At the top, memory may also be about the memory that the agent remembers with; process is then the limit of modules:
@@ -63,6 +65,8 @@ type config struct {
 type moduleConfig struct {
 	settings
 	disabled     bool
+	command      []string
+	mailbox      string // "mqtt", or "" for what the module's kind says
 	line, column int
 }
 
@@ -95,15 +99,6 @@ func (s settings) overlaid(over settings) settings {
 	maps.Copy(env, over.env)
 	s.env = env
 	return s
-}
-
-// programs names the modules that need no Go files.
-func (c config) programs() map[string]bool {
-	programs := make(map[string]bool)
-	for name, module := range c.modules {
-		programs[name] = module.engine == "exec"
-	}
-	return programs
 }
 
 func (m moduleConfig) unknown(name string, modules []*Module) error {
@@ -271,6 +266,8 @@ func (r *configReader) module(key, value *yaml.Node) moduleConfig {
 	m := moduleConfig{line: key.Line, column: key.Column}
 	fields := r.settings(&m.settings)
 	fields["disabled"] = r.boolean(&m.disabled)
+	fields["command"] = func(n *yaml.Node) { m.command = r.command(n) }
+	fields["mailbox"] = r.word(&m.mailbox, "mqtt")
 	r.mapping(value, fields)
 	return m
 }

@@ -28,7 +28,19 @@ func (l *loader) fingerprint(m *Module) string {
 		d.add("env", name, m.Env[name])
 	}
 	// go.mod says which version of the language the source is in, and what it is compiled with.
-	d.add("go.mod", l.fileSum(filepath.Join(l.root, "go.mod"), nil), l.fileSum(filepath.Join(l.root, "go.sum"), nil))
+	if m.Exec == nil {
+		d.add("go.mod", l.fileSum(filepath.Join(l.root, "go.mod"), nil), l.fileSum(filepath.Join(l.root, "go.sum"), nil))
+	}
+	if m.Exec != nil {
+		d.add("program", l.rel(m.Program), string(m.Exec.Kind), fmt.Sprint(m.Exec.Framework), m.Mailbox)
+		d.add("command", m.Exec.Command...)
+		for _, file := range m.Exec.Sources {
+			d.add("source", l.rel(file), l.fileSum(file, nil))
+		}
+		for _, folder := range m.Exec.Folders {
+			d.add("package", l.rel(folder), l.folderSum(folder, false))
+		}
+	}
 	if m.File != "" {
 		d.add("file", l.rel(m.File), l.fileSum(m.File, nil))
 	} else {
@@ -143,9 +155,9 @@ func readSum(path string, entry fs.DirEntry) (string, error) {
 // digest hashes lists of strings so that no two different lists are hashed as the same bytes.
 type digest struct{ hash.Hash }
 
-func (d digest) add(parts ...string) {
+func (d digest) add(kind string, parts ...string) {
 	var length [8]byte
-	for _, part := range append(parts, "") {
+	for _, part := range slices.Concat([]string{kind}, parts, []string{""}) {
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
 		d.Write(length[:])
 		d.Write([]byte(part))

@@ -43,7 +43,7 @@ func (g ignore) ignored(rel string, folder bool) bool {
 // ignoredFolder names folders that hold no module and none of a module's source.
 func ignoredFolder(name string) bool {
 	switch name {
-	case "testdata", "vendor", "node_modules", "__pycache__":
+	case "testdata", "vendor", "node_modules", "__pycache__", "venv":
 		return true
 	}
 	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")
@@ -55,6 +55,8 @@ func leftover(name string) bool {
 	case name == "4913", name == ".DS_Store": // vim's probe whether it may write here; the Finder's
 		return true
 	case strings.HasSuffix(name, "~"), strings.HasSuffix(name, ".tmp"), strings.HasSuffix(name, ".log"), strings.HasSuffix(name, "_test.go"):
+		return true
+	case strings.HasSuffix(name, ".pyc"), strings.HasSuffix(name, ".pyo"): // Python's own copies of source
 		return true
 	case strings.HasPrefix(name, ".#"), strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#"): // Emacs: lock, autosave
 		return true

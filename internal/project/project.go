@@ -4,7 +4,8 @@
 // Nothing is run, compiled or watched here, and Load keeps nothing between calls: it reads the folder as it is now, in
 // milliseconds, so that package reload can call it after every edit.
 //
-// Read Load first, then source.go (what a module is, and what it imports), config.go (coma.yaml), fingerprint.go (what
+// Read Load first, then source.go (what a module is, and what it imports), script.go (the same for those that are not written
+// in Go), config.go (coma.yaml), fingerprint.go (what
 // counts as a change), ignore.go and walk.go (what never does).
 package project
 
@@ -17,6 +18,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/concurrent-modular-agent/coma/internal/program"
 )
 
 // Project is a folder of modules, as it was when Load read it. It is not changed afterwards and may be shared.
@@ -55,6 +58,13 @@ type Module struct {
 	// Imports are the project's own package folders that the module needs, directly or not: absolute, sorted. Packages
 	// below the module's own folder are among them where it imports them.
 	Imports []string
+
+	// Program is the file that is started, absolute, of a module that is not written in Go ("" for Go, and where Exec.Command
+	// alone says what is started). Exec is how; nil for Go.
+	Program string
+	Exec    *program.Program
+	// Mailbox is "mqtt" for a module that takes its messages as an MQTT client does, by their topic; "" otherwise.
+	Mailbox string
 
 	Engine      string // "yaegi", "go", "exec" or "auto"
 	Isolation   string // "process" or "none"
@@ -104,7 +114,7 @@ func Load(dir string) (*Project, error) {
 		modulePath: modulePath,
 		packages:   make(map[string]*goPackage),
 		sums:       make(map[string]string),
-		programs:   config.programs(),
+		configured: config.modules,
 		project: &Project{
 			Dir:          root,
 			Agent:        config.agent,
@@ -169,6 +179,7 @@ func (l *loader) configure(c config) (errs []error) {
 		m.Engine, m.Isolation, m.Restart = s.engine, s.isolation, s.restart
 		m.MemoryLimit, m.Grace = s.memory, *s.grace
 		m.Env = maps.Clone(s.env)
+		errs = append(errs, m.configureProgram(c.modules[m.Name])...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.modules)) {
 		entry := c.modules[name]

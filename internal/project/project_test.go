@@ -276,7 +276,7 @@ RUN
 -- leaf/leaf.go --
 package leaf
 RUN
--- eye/eye.py --
+-- eye/main.py --
 print("hello")
 `))
 	if p.Agent != "kitchen" || !p.Durable || p.MailboxLimit != 10 {
@@ -292,7 +292,7 @@ print("hello")
 	if leaf.Engine != "auto" || leaf.Restart != "always" || leaf.MemoryLimit != 64<<20 || leaf.Grace != 5*time.Second {
 		t.Errorf("leaf %+v", leaf)
 	}
-	if eye.Engine != "exec" || len(eye.GoFiles) != 0 {
+	if eye.Engine != "exec" || len(eye.GoFiles) != 0 || eye.Program != filepath.Join(eye.Dir, "main.py") || eye.Mailbox != "" {
 		t.Errorf("eye %+v", eye)
 	}
 	if got, want := fmt.Sprint(chat.Env), "map[KEY:secret MODEL:large PORT:8080]"; got != want {

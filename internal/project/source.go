@@ -38,9 +38,9 @@ type loader struct {
 	root       string
 	modulePath string
 	project    *Project
-	packages   map[string]*goPackage // by folder; nil for a folder without Go files
-	sums       map[string]string     // content hashes by path: of Go files, of other files, of whole folders
-	programs   map[string]bool       // folders that coma.yaml gives engine exec: modules in any language
+	packages   map[string]*goPackage   // by folder; nil for a folder without Go files
+	sums       map[string]string       // content hashes by path: of Go files, of other files, of whole folders
+	configured map[string]moduleConfig // what coma.yaml says of each module
 }
 
 // candidate is something directly in the project's folder that may be a module.
@@ -73,21 +73,17 @@ func (l *loader) findModules() (errs []error) {
 			}
 		}
 	}
-	byName := make(map[string]*candidate)
+	scripts := l.scripts()
+	byName := make(map[string]string) // what is shown of each
 	needed := make(map[string]bool)
 	for _, c := range candidates {
 		if !c.isModule() {
 			continue
 		}
-		if other := byName[c.name]; other != nil {
-			errs = append(errs, &Error{File: l.rel(c.path), Msg: fmt.Sprintf("two modules are named %q: %s and %s; rename one", c.name, l.show(other), l.show(c))})
+		if err := l.take(byName, c.name, c.path, c.isFile); err != nil {
+			errs = append(errs, err)
 			continue
 		}
-		if err := CheckName(c.name); err != nil {
-			errs = append(errs, &Error{File: shortened(l.show(c)), Msg: fmt.Sprintf("%v; rename it", err), Err: err})
-			continue
-		}
-		byName[c.name] = c
 		m := &Module{Name: c.name, Dir: c.path, GoFiles: c.pkg.files, Imports: c.imports}
 		if c.isFile {
 			m.Dir, m.File = l.root, c.path
@@ -96,6 +92,13 @@ func (l *loader) findModules() (errs []error) {
 		for _, folder := range c.imports {
 			needed[folder] = true
 		}
+	}
+	for _, s := range scripts {
+		if err := l.take(byName, s.name, s.path, s.isFile); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		l.project.Modules = append(l.project.Modules, s.module(l.root))
 	}
 	for _, c := range candidates {
 		if !c.isModule() && !needed[c.path] && !(c.isFile && (needed[l.root] || c.pkg.empty)) {
@@ -114,18 +117,27 @@ func (l *loader) findModules() (errs []error) {
 func (c *candidate) isModule() bool { return c.pkg.hasRun || c.pkg.broken && !c.imported }
 
 func (l *loader) noModules() error {
-	e := &Error{File: filepath.Base(l.root), Msg: "no module here: a module is a folder with Go files, or one Go file, that has func Run(ctx context.Context, agent *coma.Agent) error; `coma new <folder>` makes a project to start from"}
+	e := &Error{File: filepath.Base(l.root), Msg: "no module here: a module is a folder with Go files, or one Go file, that has func Run(ctx context.Context, agent *coma.Agent) error, or a program: name.py, name.js, name.sh, an executable file, or a folder with main.py, main.js or main.sh; `coma new <folder>` makes a project to start from"}
 	for _, p := range l.project.Problems {
 		e.Msg += "\n" + p.String()
 	}
 	return e
 }
 
-func (l *loader) show(c *candidate) string {
-	if c.isFile {
-		return l.rel(c.path)
+// take gives a module its name, which no other has yet.
+func (l *loader) take(byName map[string]string, name, path string, isFile bool) error {
+	shown := l.rel(path)
+	if !isFile {
+		shown += "/"
 	}
-	return l.rel(c.path) + "/"
+	if other := byName[name]; other != "" {
+		return &Error{File: l.rel(path), Msg: fmt.Sprintf("two modules are named %q: %s and %s; rename one", name, other, shown)}
+	}
+	if err := CheckName(name); err != nil {
+		return &Error{File: shortened(shown), Msg: fmt.Sprintf("%v; rename it", err), Err: err}
+	}
+	byName[name] = shown
+	return nil
 }
 
 func (l *loader) candidates() ([]*candidate, error) {
@@ -147,13 +159,7 @@ func (l *loader) candidates() ([]*candidate, error) {
 		switch {
 		case isFolder && !ignoredFolder(entry.Name()):
 			pkg := l.packageIn(path)
-			if l.programs[entry.Name()] {
-				if pkg == nil {
-					pkg = &goPackage{}
-				}
-				pkg.hasRun = true // whatever the program calls it
-			}
-			if pkg != nil {
+			if pkg != nil && !l.isScript(entry.Name(), path, pkg) {
 				found = append(found, &candidate{name: entry.Name(), path: path, pkg: pkg})
 			}
 		case !isFolder && goFile(entry.Name()):

@@ -83,8 +83,29 @@ func (r *configReader) embedder(into *string) func(*yaml.Node) {
 	}
 }
 
+// command reads what is started in place of a module's program: a list of words. A word alone is a list of one.
+func (r *configReader) command(n *yaml.Node) []string {
+	items := []*yaml.Node{n}
+	if target(n).Kind == yaml.SequenceNode {
+		items = target(n).Content
+	}
+	var words []string
+	for _, item := range items {
+		word := r.text(item)
+		if target(item).Kind == yaml.ScalarNode && strings.Contains(word, "\x00") {
+			r.fail(item, "the command holds a NUL, which no command can")
+		}
+		words = append(words, word)
+	}
+	if len(words) == 0 || words[0] == "" || isNull(target(items[0])) {
+		r.fail(n, "want a command as a list of words, as in [python3, -X, dev, main.py]")
+		return nil
+	}
+	return words
+}
+
 // reservedEnv is what the host tells a module by (design §3).
-var reservedEnv = regexp.MustCompile(`^COMA_(AGENT|MODULE|API|BROKER|TOKEN)$`)
+var reservedEnv = regexp.MustCompile(`^COMA_(AGENT|MODULE|GENERATION|API|BROKER|TOKEN|HTTP|INSTANCE)$`)
 
 func (r *configReader) env(n *yaml.Node) map[string]string {
 	env := make(map[string]string)

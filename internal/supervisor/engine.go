@@ -31,7 +31,16 @@ func (k *keeper) loadSource(ctx context.Context, m *project.Module, spec module.
 	}
 	switch engine {
 	case engineExec:
-		return nil, engine, errors.New(`coma.yaml: engine "exec" is not there yet: modules are written in Go`)
+		spec.Program = m.Exec
+		if m.Exec.Framework {
+			status, err := k.supervisor.opt.Backend.Status(ctx)
+			if err != nil {
+				return nil, engine, fmt.Errorf("ask where the memory is: %w", err)
+			}
+			spec.HTTP = status.API
+		}
+		i, err := module.StartProcess(ctx, spec, out)
+		return i, engine, err
 	case engineGo:
 		if shared {
 			return nil, engine, errors.New(`engine go needs isolation: process (a compiled module is a program of its own)`)

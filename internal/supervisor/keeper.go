@@ -57,7 +57,7 @@ type loaded struct {
 	err      error
 	source   *project.Module
 	text     map[string]string // of the source's files: see module.Source
-	engine   string            // what runs it: engineYaegi or engineGo
+	engine   string            // what runs it: engineYaegi, engineGo or engineExec
 	began    time.Time
 	restart  bool // the same source as before, after its end
 }
@@ -191,6 +191,9 @@ func (k *keeper) isolation(m *project.Module) string {
 	if k.supervisor.opt.Funcs[k.name] != nil {
 		return "none"
 	}
+	if m.Engine == engineExec {
+		return "process"
+	}
 	if k.supervisor.opt.Isolation != "" {
 		return k.supervisor.opt.Isolation
 	}
@@ -315,7 +318,12 @@ func (k *keeper) end() {
 func (k *keeper) tellEnd(exit module.Exit) {
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
-	err := k.supervisor.host.Ended(ctx, k.identity(k.loadedGeneration()), exit.Outcome)
+	outcome := exit.Outcome
+	if outcome == api.Finished && k.engine != engineExec {
+		// A Go module says so itself. One that could not has not said either what it had finished with: that comes again.
+		outcome = api.Stopped
+	}
+	err := k.supervisor.host.Ended(ctx, k.identity(k.loadedGeneration()), outcome)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		k.supervisor.tell(err)
 	}
@@ -333,7 +341,7 @@ func (k *keeper) report(state string) {
 		Module: k.name, State: state, Generation: k.loadedGeneration(), Restarts: k.restarts, Since: time.Now(), LastError: k.lastErr,
 	}
 	if k.source != nil {
-		r.Isolation, r.Engine = k.isolation(k.source), k.engine
+		r.Isolation, r.Engine, r.Mailbox = k.isolation(k.source), k.engine, k.source.Mailbox
 	}
 	if k.current != nil {
 		r.PID = k.current.PID()

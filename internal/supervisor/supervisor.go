@@ -74,12 +74,15 @@ func Run(ctx context.Context, p *project.Project, opt Options) (Result, error) {
 		opt: opt, project: p, keepers: map[string]*keeper{}, failed: map[string]bool{},
 		loading: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 	}
-	var names []string
+	var names, mqtt []string
 	for _, m := range p.Modules {
 		names = append(names, m.Name)
+		if m.Mailbox == "mqtt" {
+			mqtt = append(mqtt, m.Name)
+		}
 	}
 	host, err := opt.Backend.Attach(ctx, api.Attachment{
-		Agent: p.Agent, Project: p.Dir, PID: os.Getpid(), Modules: names, Durable: p.Durable, Limit: p.MailboxLimit,
+		Agent: p.Agent, Project: p.Dir, PID: os.Getpid(), Modules: names, Durable: p.Durable, Limit: p.MailboxLimit, MQTT: mqtt,
 		Memory: api.MemorySettings{Embedder: cmp.Or(p.Memory.Embedder, opt.Embedder), TTL: p.Memory.TTL, Limit: p.Memory.Limit},
 	}, console{s})
 	if err != nil {

@@ -1,0 +1,169 @@
+package program
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	_ "embed" // the text of the check of Python
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/concurrent-modular-agent/coma/internal/modproc"
+)
+
+// checkTime bounds the look at a program's syntax. What takes longer is started unchecked.
+const checkTime = 20 * time.Second
+
+// maxChecked bounds the files for which an interpreter is started one by one.
+const maxChecked = 10
+
+// check looks at the syntax of the program's files with the interpreter that is going to run them. The error is a
+// *modproc.LoadError, or why nothing could be looked at.
+func (p *Program) check(ctx context.Context, interpreter string, e environment) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	var problems []modproc.Problem
+	var err error
+	name := filepath.Base(interpreter)
+	switch {
+	case p.Kind == Python && strings.HasPrefix(name, "python"):
+		problems, err = p.checkPython(ctx, interpreter, e)
+	case p.Kind == Node && strings.HasPrefix(name, "node"):
+		problems, err = p.checkEach(ctx, e, interpreter, "--check", readNode)
+	case p.Kind == Shell && slices.Contains([]string{"bash", "sh", "dash", "ksh", "zsh", "busybox"}, name):
+		problems, err = p.checkEach(ctx, e, interpreter, "-n", readShell)
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("check %s: %w", modproc.ShownFile(p.File, p.ProjectDir), err)
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	for i := range problems {
+		at := &problems[i]
+		at.SourceLine = line(at.File, at.Line)
+		at.File = modproc.ShownFile(at.File, p.ProjectDir)
+	}
+	return &modproc.LoadError{Problems: problems}
+}
+
+//go:embed check.py
+var pythonCheck string
+
+func (p *Program) checkPython(ctx context.Context, interpreter string, e environment) ([]modproc.Problem, error) {
+	// Without the environment's settings and site packages: faster, and nothing of the program's is run.
+	args := append([]string{"-I", "-S", "-B", "-c", pythonCheck}, p.Sources...)
+	out, errOut, err := run(ctx, e, p.Dir, interpreter, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", interpreter, err, lastLine(errOut))
+	}
+	var problems []modproc.Problem
+	if err := json.Unmarshal(out, &problems); err != nil {
+		return nil, fmt.Errorf("%s: read what it says: %w", interpreter, err)
+	}
+	return problems, nil
+}
+
+// checkEach looks at one file at a time: the program, and what it imports.
+func (p *Program) checkEach(ctx context.Context, e environment, interpreter, flag string, read func(file string, said []byte) modproc.Problem) (problems []modproc.Problem, err error) {
+	for _, file := range p.Sources[:min(len(p.Sources), maxChecked)] {
+		if kinds[filepath.Ext(file)] != p.Kind {
+			continue // data
+		}
+		_, errOut, err := run(ctx, e, p.Dir, interpreter, flag, file)
+		var exit *exec.ExitError
+		switch {
+		case err == nil:
+		case errors.As(err, &exit) && exit.Exited():
+			problems = append(problems, read(file, errOut))
+		default:
+			return nil, fmt.Errorf("%s: %w", interpreter, err)
+		}
+	}
+	return problems, nil
+}
+
+// run runs a command to its end and returns what it wrote, bounded.
+func run(ctx context.Context, e environment, dir, name string, args ...string) (out, errOut []byte, err error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env, cmd.Dir = e, dir
+	cmd.WaitDelay = time.Second
+	var stdout, stderr bounded
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	return stdout.Bytes(), stderr.Bytes(), err
+}
+
+// bounded keeps the first megabyte.
+type bounded struct{ bytes.Buffer }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if room := 1<<20 - b.Len(); room > 0 {
+		b.Buffer.Write(p[:min(len(p), room)])
+	}
+	return len(p), nil
+}
+
+var nodePlace = regexp.MustCompile(`(?m)^(?:file://)?(/[^\n]*?):(\d+)$`)
+
+// readNode reads what node --check says: file:line, the line, a caret below, an empty line, the error.
+func readNode(file string, said []byte) modproc.Problem {
+	problem := modproc.Problem{File: file, Message: lastLine(said)}
+	lines := strings.Split(string(said), "\n")
+	for i, l := range lines {
+		if at := nodePlace.FindStringSubmatch(l); at != nil && problem.Line == 0 {
+			problem.File = at[1]
+			problem.Line, _ = strconv.Atoi(at[2]) // digits; too many of them are no line
+			if i+2 < len(lines) {
+				problem.Column = strings.IndexByte(lines[i+2], '^') + 1
+			}
+		}
+		if name, _, ok := strings.Cut(l, ": "); ok && strings.HasSuffix(name, "Error") && !strings.ContainsAny(name, " \t") {
+			problem.Message = l
+			break
+		}
+	}
+	if strings.Contains(problem.Message, "import statement outside a module") {
+		problem.Message += " (name it .mjs, or put a package.json with \"type\": \"module\" beside it)"
+	}
+	return problem
+}
+
+var shellPlace = regexp.MustCompile(`(?m)^.*?: (?:line )?(\d+): (.*)$`)
+
+// readShell reads what a shell says: file: line 3: what.
+func readShell(file string, said []byte) modproc.Problem {
+	at := shellPlace.FindSubmatch(said)
+	if at == nil {
+		return modproc.Problem{File: file, Message: cmp.Or(lastLine(said), "it does not parse")}
+	}
+	number, _ := strconv.Atoi(string(at[1])) // digits; too many of them are no line
+	return modproc.Problem{File: file, Line: number, Message: string(at[2])}
+}
+
+// line is one line of a file, from 1, without its end; "" if there is none.
+func line(file string, number int) string {
+	if number < 1 {
+		return ""
+	}
+	for l := range bytes.Lines(text(file)) {
+		if number--; number == 0 {
+			return strings.ToValidUTF8(strings.TrimRight(string(l), "\r\n"), "")
+		}
+	}
+	return ""
+}
+
+// lastLine is the last line that is not empty.
+func lastLine(said []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(said)), "\n")
+	return strings.ToValidUTF8(strings.TrimSpace(lines[len(lines)-1]), "")
+}
