@@ -1,0 +1,2095 @@
+/**
+ * coma for JavaScript: what a module written for Node, or a page in a browser, imports to be a part of an agent.
+ *
+ *     import { connect } from "coma";
+ *
+ *     const agent = await connect();
+ *     for await (const msg of agent) {
+ *       agent.log("heard:", msg.text);
+ *       await agent.send(msg.from, "hello to you");
+ *     }
+ *
+ * One file, no dependencies; Node from 18.17 on, and browsers. The names and their meaning are those of Go's package coma.
+ * All durations are in milliseconds, all points in time are Dates.
+ *
+ * How to read it: connect and Agent are what authors use, then Message, Memory and its conditions and retrievers, then the
+ * errors. Below them is the link: Seat is a module's place at the host (which message is in hand, what is finished with),
+ * Wire a connection that is made again when it is lost, Peer JSON-RPC 2.0 on one connection. At the end are the two
+ * platforms: Node, with a WebSocket of its own (RFC 6455) on a unix or TCP socket, and the browser with its native one.
+ *
+ * @module coma
+ */
+
+const maxMessageBytes = 16 << 20; // text of one message or publication
+
+/**
+ * @typedef {object} ConnectOptions
+ * @property {string} [api] where the host's API is: unix:///path, http://host:port or https://host:port; default: $COMA_API
+ * @property {string} [token] the host's token; default: $COMA_TOKEN
+ * @property {string} [agent] the agent's name; default: $COMA_AGENT
+ * @property {string} [module] this module's name; default: $COMA_MODULE
+ * @property {number} [generation] default: $COMA_GENERATION, else 1
+ * @property {boolean} [guest] speak as the module without its mailbox, beside the program that has it: all but receiving
+ * @property {AbortSignal} [signal] gives up connecting
+ */
+
+/**
+ * Connects to the host. In a module that "coma run" has started it needs no options. A program of its own (a browser's
+ * page always) names api, token, agent and module, and is that module from then on.
+ *
+ * A connection that is lost later is made again, however long the host is away; the calls under way wait for it.
+ *
+ * @param {ConnectOptions} [options]
+ * @returns {Promise<Agent>}
+ */
+export async function connect(options = {}) {
+  const platform = await findPlatform();
+  const env = platform.env;
+  const agent = options.agent ?? env.COMA_AGENT;
+  const module = options.module ?? env.COMA_MODULE;
+  const api = options.api ?? env.COMA_API;
+  const missing = [["api", api], ["agent", agent], ["module", module]].filter(([, value]) => !value).map(([name]) => name);
+  if (!agent || !module || !api) {
+    throw new Invalid(`connect: ${missing.join(", ")} not given: "coma run" gives them to its modules; another program names them: connect({api, token, agent, module})`);
+  }
+  const identity = { agent, module, generation: options.generation ?? Number(env.COMA_GENERATION || 1) };
+  const seat = new Seat(platform, api, options.token ?? env.COMA_TOKEN ?? "", identity, options.guest ?? false);
+  await seat.open(options.signal);
+  const made = new Agent(seat, platform);
+  platform.attend(made, seat, !options.module && Boolean(env.COMA_MODULE));
+  return made;
+}
+
+/** What a call may be told: signal gives it up, with the signal's reason. @typedef {{signal?: AbortSignal}} CallOptions */
+
+/**
+ * What else a message carries.
+ * @typedef {object} SendOptions
+ * @property {string} [id] of two messages with one ID that arrive shortly after each other, a host may keep only the first
+ * @property {string} [contentType] MIME type
+ * @property {Record<string, string>} [headers] free; traceparent is W3C trace context
+ * @property {string} [replyTo] where an answer goes, if not to the sender
+ * @property {string} [correlationId] ties an answer to its request
+ * @property {Date} [deadline] after which an answer is of no use
+ * @property {AbortSignal} [signal] gives up sending
+ */
+
+/**
+ * A module's view of the agent that it is a part of. connect makes it.
+ *
+ * It is async iterable: each turn is a receive, and the loop ends when the module is asked to stop.
+ */
+export class Agent {
+  /** @type {Seat} */ #seat;
+  /** @type {Platform} */ #platform;
+  #stopping = new AbortController();
+  #heeded = false;
+
+  /**
+   * @param {Seat} seat
+   * @param {Platform} platform
+   * @internal
+   */
+  constructor(seat, platform) {
+    this.#seat = seat;
+    this.#platform = platform;
+    /** The agent's name. @readonly */
+    this.name = seat.identity.agent;
+    /** This module's name. @readonly */
+    this.module = seat.identity.module;
+    /** 1 for the module's first version, one more with every reload. @readonly */
+    this.generation = seat.identity.generation;
+    /** The agent's shared memory. @readonly */
+    this.memory = new Memory(seat);
+    /** The module's log, with a level and key: value pairs. @readonly */
+    this.logger = Object.freeze({
+      /** @param {string} text @param {Record<string, unknown>} [attrs] */
+      debug: (text, attrs) => this.#log("DEBUG", text, attrs),
+      /** @param {string} text @param {Record<string, unknown>} [attrs] */
+      info: (text, attrs) => this.#log("INFO", text, attrs),
+      /** @param {string} text @param {Record<string, unknown>} [attrs] */
+      warn: (text, attrs) => this.#log("WARN", text, attrs),
+      /** @param {string} text @param {Record<string, unknown>} [attrs] */
+      error: (text, attrs) => this.#log("ERROR", text, attrs),
+    });
+  }
+
+  /**
+   * Aborts, with a Stopped, when the module is asked to stop (SIGTERM). A module that asks for it ends by itself; one that
+   * does neither that nor receive, input or every is ended as soon as nothing of it is under way.
+   */
+  get signal() {
+    this.#heeded = true;
+    return this.#stopping.signal;
+  }
+
+  /**
+   * Puts text (or bytes) into the mailbox of module to: "module" of the same agent, or "agent/module". Resolves once the
+   * host has the message; while that mailbox is full it waits. A module that nobody runs or has run is Unknown, and the
+   * error names the nearest.
+   *
+   * @param {string} to
+   * @param {string | Uint8Array} text
+   * @param {SendOptions} [options]
+   * @returns {Promise<void>}
+   */
+  async send(to, text, options = {}) {
+    const { signal, deadline, contentType, replyTo, correlationId, ...rest } = chosen("send", options, ["id", "contentType", "headers", "replyTo", "correlationId", "deadline", "signal"]);
+    await this.#seat.send({
+      ...rest, to, ...textOrData(`send to ${to}`, text), content_type: contentType, reply_to: replyTo, correlation_id: correlationId,
+      deadline: deadline && deadline.getTime() * 1e6,
+    }, signal);
+  }
+
+  /**
+   * Sends value as JSON, with content type application/json. The receiver reads it with Message.json.
+   *
+   * @param {string} to
+   * @param {unknown} value
+   * @param {SendOptions} [options]
+   * @returns {Promise<void>}
+   */
+  async sendJSON(to, value, options = {}) {
+    await this.send(to, asJSON(`send to ${to}`, value), { contentType: "application/json", ...options });
+  }
+
+  /**
+   * Waits for the next message. Calling it (or tryReceive) also tells the host that the message received before is finished
+   * with; until then that one is still the mailbox's, and a module that dies gets it again. With a timeout it resolves to
+   * null when none has come by then. When the module is asked to stop it rejects with Stopped; left uncaught, that is a
+   * clean end of the process.
+   *
+   * @overload
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<Message>}
+   */
+  /**
+   * @overload
+   * @param {{timeout: number, signal?: AbortSignal}} options
+   * @returns {Promise<Message | null>}
+   */
+  /** @param {{timeout?: number, signal?: AbortSignal}} [options] */
+  async receive(options = {}) {
+    const { timeout, signal } = chosen("receive", options, ["timeout", "signal"]);
+    if (timeout !== undefined && timeout <= 0) {
+      return this.tryReceive({ signal });
+    }
+    const late = timeout === undefined || timeout === Infinity ? undefined : AbortSignal.timeout(Math.ceil(timeout));
+    try {
+      return new Message(await this.#seat.receive([this.signal, signal, late]), this);
+    } catch (error) {
+      if (late?.aborted && error === late.reason) {
+        return null;
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Is receive that does not wait: null where no message is there.
+   *
+   * @param {CallOptions} [options]
+   * @returns {Promise<Message | null>}
+   */
+  async tryReceive(options = {}) {
+    const { signal } = chosen("tryReceive", options, ["signal"]);
+    const wire = await this.#seat.tryReceive([this.signal, signal]);
+    return wire && new Message(wire, this);
+  }
+
+  /** Receives until the module is asked to stop. @returns {AsyncGenerator<Message, void, void>} */
+  async *[Symbol.asyncIterator]() {
+    for (;;) {
+      let message;
+      try {
+        message = await this.receive();
+      } catch (error) {
+        if (error instanceof Stopped) {
+          return;
+        }
+        throw error;
+      }
+      yield message;
+    }
+  }
+
+  /** Counts the messages that wait in the mailbox, without the one received last. @param {CallOptions} [options] */
+  async pending(options = {}) {
+    return /** @type {number} */ ((await this.#seat.call("pending", undefined, options.signal)).count);
+  }
+
+  /**
+   * Sends text (or bytes) to an MQTT topic: actuators, other systems, whoever subscribes.
+   *
+   * @param {string} topic
+   * @param {string | Uint8Array} text
+   * @param {CallOptions} [options]
+   */
+  async publish(topic, text, options = {}) {
+    await this.#publish(topic, text, false, options.signal);
+  }
+
+  /**
+   * Is publish, and the broker keeps the text for those who subscribe later. An empty text removes it.
+   *
+   * @param {string} topic
+   * @param {string | Uint8Array} text
+   * @param {CallOptions} [options]
+   */
+  async publishRetained(topic, text, options = {}) {
+    await this.#publish(topic, text, true, options.signal);
+  }
+
+  /** @param {string} topic @param {string | Uint8Array} text @param {boolean} retain @param {AbortSignal} [signal] */
+  async #publish(topic, text, retain, signal) {
+    await this.#seat.call("publish", { topic, payload: toBase64(asBytes(`publish on ${topic}`, text)), retain }, signal);
+  }
+
+  /**
+   * Lets what is published on topics that match pattern arrive by receive, with Message.topic set. A pattern is MQTT's: +
+   * stands for one level, # at the end for all levels below. Subscribe before the first receive: then the subscription
+   * holds over a reload without a gap. In a full mailbox the oldest publication makes room for the newest; messages that
+   * were sent to the module are never dropped.
+   *
+   * @param {string} pattern
+   * @param {CallOptions} [options]
+   */
+  async subscribe(pattern, options = {}) {
+    await this.#seat.subscribe(pattern, options.signal);
+  }
+
+  /** Ends what subscribe began. @param {string} pattern @param {CallOptions} [options] */
+  async unsubscribe(pattern, options = {}) {
+    await this.#seat.unsubscribe(pattern, options.signal);
+  }
+
+  /**
+   * Writes to the person at the console, without adding a line end: a stream of tokens can be printed piece by piece.
+   * Nothing has to wait for the promise, which never rejects: where the host is out of reach, standard output has the text.
+   *
+   * @param {...unknown} args
+   */
+  async print(...args) {
+    const text = args.map(readable).join(" ");
+    try {
+      await this.#seat.tell("print", { text });
+    } catch {
+      this.#platform.write(text, false);
+    }
+  }
+
+  /**
+   * Asks the person at the console and resolves to the line that is answered. NoInput means that there is nobody to ask
+   * (any more). When the module is asked to stop it rejects with Stopped.
+   *
+   * @param {string} [prompt]
+   * @param {CallOptions} [options]
+   * @returns {Promise<string>}
+   */
+  async input(prompt = "", options = {}) {
+    return (await this.#seat.call("input", { text: prompt }, this.signal, options.signal)).text;
+  }
+
+  /**
+   * Stores a value, as JSON, under key for later generations of this module: after a reload, a restart or a crash kept has
+   * it. null and undefined remove the key. Values are small (1 MiB); what other modules should know belongs into memory.
+   *
+   * @param {string} key
+   * @param {unknown} value
+   * @param {CallOptions} [options]
+   */
+  async keep(key, value, options = {}) {
+    const params = value === undefined || value === null
+      ? { key }
+      : { key, found: true, value: toBase64(encoder.encode(asJSON(`keep ${key}`, value))) };
+    await this.#seat.call("keep", params, options.signal);
+  }
+
+  /**
+   * Reads what keep stored under key: undefined where nothing is kept.
+   *
+   * @param {string} key
+   * @param {CallOptions} [options]
+   * @returns {Promise<any>}
+   */
+  async kept(key, options = {}) {
+    const answer = await this.#seat.call("kept", { key }, options.signal);
+    return answer.found ? JSON.parse(decoder.decode(fromBase64(answer.value ?? ""))) : undefined;
+  }
+
+  /**
+   * Writes a line to the module's log. What a module prints to its standard output or standard error is logged too, a line
+   * an entry. Nothing has to wait for the promise, which never rejects.
+   *
+   * @param {...unknown} args
+   */
+  log(...args) {
+    return this.#log("INFO", args.map(readable).join(" "));
+  }
+
+  /** @param {string} level @param {string} text @param {Record<string, unknown>} [attrs] */
+  async #log(level, text, attrs = {}) {
+    const entry = { time: new Date(), level, text, attrs: Object.entries(attrs).map(([key, value]) => ({ key, value: readable(value) })) };
+    try {
+      await this.#seat.tell("log", entry);
+    } catch {
+      this.#platform.write(text + "\n", true); // the host is out of reach: standard error is the log's other way
+    }
+  }
+
+  /**
+   * Calls f at once and then once each interval, until f fails or the module is asked to stop (it rejects with Stopped then).
+   * Turns never overlap and never pile up: those that f was too slow for are left out. Each is shifted at random by up to
+   * a twentieth of the interval, so that many modules do not beat as one.
+   *
+   * @param {number} interval in milliseconds
+   * @param {() => unknown} f
+   * @param {CallOptions} [options]
+   * @returns {Promise<never>}
+   */
+  async every(interval, f, options = {}) {
+    if (!(interval > 0)) {
+      throw new Invalid(`every ${interval}: the interval must be positive`);
+    }
+    const start = performance.now();
+    for (let turn = 0; ;) {
+      this.signal.throwIfAborted();
+      options.signal?.throwIfAborted();
+      await f();
+      turn = Math.max(turn, Math.floor((performance.now() - start) / interval)) + 1;
+      const due = start + turn * interval + (Math.random() - 0.5) * interval / 10;
+      await pause(due - performance.now(), this.signal, options.signal);
+    }
+  }
+
+  /**
+   * Ends the session: "finished" says that the message in hand is done with, "stopped" gives it back, "died" gives it back
+   * and counts as a death of it. A process that ends says so by itself: finished with exit code 0, else died.
+   *
+   * @param {"finished" | "stopped" | "died"} [outcome]
+   */
+  async close(outcome = "finished") {
+    this.#platform.leave(this);
+    await this.#seat.close(outcome);
+  }
+
+  /** Asks the module to stop, as SIGTERM does. */
+  stop() {
+    if (!this.#stopping.signal.aborted) {
+      this.#stopping.abort(new Stopped("the module is asked to stop"));
+    }
+  }
+
+  /** Tells whether nobody would notice that the module is to stop. @internal */
+  get heedless() {
+    return !this.#heeded;
+  }
+}
+
+/** A message from a module, a device or a person. */
+export class Message {
+  /** @type {Uint8Array | undefined} */ #bytes;
+
+  /**
+   * @param {any} wire
+   * @param {{name: string, module: string}} to
+   * @internal
+   */
+  constructor(wire, to) {
+    this.#bytes = wire.data === undefined ? undefined : fromBase64(wire.data);
+    /** Unique. @type {string} */
+    this.id = wire.id ?? "";
+    /** "agent/module", "mqtt:<client id>" for a device, "cli" for "coma send". @type {string} */
+    this.from = wire.from ?? "";
+    /** "agent/module". @type {string} */
+    this.to = wire.to || `${to.name}/${to.module}`;
+    /** The MQTT topic, for what arrived by subscribe; else "". @type {string} */
+    this.topic = wire.topic ?? "";
+    /** The content. Where it is not UTF-8, bytes has it as it is. @type {string} */
+    this.text = this.#bytes ? decoder.decode(this.#bytes) : wire.text ?? "";
+    /** When the host accepted it. */
+    this.time = new Date((wire.time ?? 0) / 1e6);
+    /** MIME type, "" for plain text. @type {string} */
+    this.contentType = wire.content_type ?? "";
+    /** Free; traceparent is W3C trace context. @type {Record<string, string>} */
+    this.headers = wire.headers ?? {};
+    /** Where an answer goes, "" for from. @type {string} */
+    this.replyTo = wire.reply_to ?? "";
+    /** Ties an answer to its request. @type {string} */
+    this.correlationId = wire.correlation_id ?? "";
+    /** After which an answer is of no use. @type {Date | undefined} */
+    this.deadline = wire.deadline ? new Date(wire.deadline / 1e6) : undefined;
+    /** How many times a module died while it had this message in hand. @type {number} */
+    this.deaths = wire.deaths ?? 0;
+  }
+
+  /** The content as bytes. @returns {Uint8Array} */
+  get bytes() {
+    return (this.#bytes ??= encoder.encode(this.text));
+  }
+
+  /** How long ago, in milliseconds, the host accepted the message. */
+  get age() {
+    return Date.now() - this.time.getTime();
+  }
+
+  /** Reads the text as JSON. @returns {any} */
+  json() {
+    try {
+      return JSON.parse(this.text);
+    } catch (error) {
+      throw new Invalid(`decode message ${this.id} from ${this.from}: ${text(error)}`, { cause: error });
+    }
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------- memory
+
+/**
+ * One entry of a memory, as it is given.
+ * @typedef {object} NewRecord
+ * @property {string} [id] unique; made where it is missing
+ * @property {string} text
+ * @property {ArrayLike<number>} [vector] made from text where it is missing
+ * @property {Date} [time] now, where it is missing
+ * @property {Date} [expires] from then on the record is not there any more
+ * @property {Metadata} [metadata]
+ */
+/**
+ * One entry of a memory, as it is found.
+ * @typedef {object} MemoryRecord
+ * @property {string} id
+ * @property {string} text
+ * @property {number[]} [vector] only with withVectors
+ * @property {Date} time
+ * @property {Date} [expires]
+ * @property {Metadata} metadata
+ */
+/**
+ * A record that query or retrieve found. distance is cosine distance: 0 is the same direction, 2 the opposite. score is what
+ * a retriever went by; 0 from query.
+ * @typedef {MemoryRecord & {distance: number, score: number}} Match
+ */
+/** What else there is to know of a record. @typedef {Record<string, string | number | boolean>} Metadata */
+/**
+ * Narrows the records that a query works on.
+ * @typedef {object} Narrowing
+ * @property {Condition | Condition[]} [where] conditions, all of which must hold
+ * @property {Date} [since] leaves out records before
+ * @property {Date} [until] leaves out records at and after
+ * @property {boolean} [withVectors] answers carry the records' vectors
+ * @property {AbortSignal} [signal]
+ */
+/** Narrows the records of get. @typedef {Narrowing & {oldest?: boolean, ids?: string[]}} Selection */
+
+/**
+ * The agent's shared memory: records of text, found again by time, by what they say, or by their metadata. What add has
+ * resolved for is on disk. All modules of an agent see the same records at once.
+ */
+export class Memory {
+  /** @type {Seat} */ #seat;
+
+  /** @param {Seat} seat @internal */
+  constructor(seat) {
+    this.#seat = seat;
+  }
+
+  /**
+   * Remembers text and resolves to the new record's ID. With ttl (milliseconds), for that long only.
+   *
+   * @param {string} text
+   * @param {Metadata} [metadata]
+   * @param {{ttl?: number, signal?: AbortSignal}} [options]
+   * @returns {Promise<string>}
+   */
+  async add(text, metadata = {}, options = {}) {
+    const { ttl, signal } = chosen("add", options, ["ttl", "signal"]);
+    const expires = ttl === undefined ? undefined : new Date(Date.now() + ttl);
+    const [id] = await this.addRecords([{ text, metadata, expires }], { signal });
+    return /** @type {string} */ (id);
+  }
+
+  /**
+   * Remembers all records, or none if one of them is wrong, and resolves to their IDs in order. A record whose ID is there
+   * already is left as it is.
+   *
+   * @param {NewRecord[]} records
+   * @param {CallOptions} [options]
+   * @returns {Promise<string[]>}
+   */
+  async addRecords(records, options = {}) {
+    // IDs are made here, so that asking again after a lost connection adds nothing twice.
+    const named = records.map((r) => toWireRecord("add records", { ...r, id: r.id || this.#seat.newID() }));
+    return this.#seat.call("memory.add", { records: named }, options.signal);
+  }
+
+  /**
+   * Resolves to the newest limit records (all, if limit is 0), newest first; with oldest: true from the other end.
+   *
+   * @param {number} [limit]
+   * @param {Selection} [options]
+   * @returns {Promise<MemoryRecord[]>}
+   */
+  async get(limit = 0, options = {}) {
+    const { ids, oldest, ...rest } = chosen("get", options, ["where", "since", "until", "withVectors", "oldest", "ids", "signal"]);
+    if (ids && ids.length === 0) {
+      return [];
+    }
+    const found = await this.#seat.call("memory.get", { select: { limit, oldest, ids, ...narrowed(rest) } }, rest.signal);
+    return found.map(fromWireRecord);
+  }
+
+  /**
+   * Resolves to the k records that are nearest to text, nearest first.
+   *
+   * @param {string} text
+   * @param {number} [k]
+   * @param {Narrowing} [options]
+   * @returns {Promise<Match[]>}
+   */
+  async query(text, k = 10, options = {}) {
+    return this.#query({ text, k }, options);
+  }
+
+  /**
+   * Is query for a vector of the caller's own, in as many dimensions as the memory's.
+   *
+   * @param {ArrayLike<number>} vector
+   * @param {number} [k]
+   * @param {Narrowing} [options]
+   * @returns {Promise<Match[]>}
+   */
+  async queryVector(vector, k = 10, options = {}) {
+    return this.#query({ vector: toVector("queryVector", vector), k }, options);
+  }
+
+  /** @param {object} asked @param {Narrowing} options */
+  async #query(asked, options) {
+    const { signal, ...rest } = chosen("query", options, ["where", "since", "until", "withVectors", "signal"]);
+    const found = await this.#seat.call("memory.query", { query: { ...asked, ...narrowed(rest) } }, signal);
+    return found.map(fromWireMatch);
+  }
+
+  /**
+   * Resolves to up to k records that matter for text by the rule of retriever, what matters most first: see latest, oldest,
+   * timeWeighted, alphaBeta and marginalRelevance.
+   *
+   * @param {Retriever} retriever
+   * @param {string} text
+   * @param {number} [k]
+   * @param {Narrowing} [options]
+   * @returns {Promise<Match[]>}
+   */
+  async retrieve(retriever, text, k = 10, options = {}) {
+    return this.#retrieve(retriever, { text, k }, options);
+  }
+
+  /**
+   * Is retrieve for a vector of the caller's own.
+   *
+   * @param {Retriever} retriever
+   * @param {ArrayLike<number>} vector
+   * @param {number} [k]
+   * @param {Narrowing} [options]
+   * @returns {Promise<Match[]>}
+   */
+  async retrieveVector(retriever, vector, k = 10, options = {}) {
+    return this.#retrieve(retriever, { vector: toVector("retrieveVector", vector), k }, options);
+  }
+
+  /** @param {Retriever} retriever @param {object} asked @param {Narrowing} options */
+  async #retrieve(retriever, asked, options) {
+    const { signal, ...rest } = chosen("retrieve", options, ["where", "since", "until", "withVectors", "signal"]);
+    const found = await this.#seat.call("memory.retrieve", { retrieval: { ...asked, ...narrowed(rest), ...retriever } }, signal);
+    return found.map(fromWireMatch);
+  }
+
+  /**
+   * Changes the records with the given IDs: what is given replaces what was there; a new text is embedded again. If an ID is
+   * unknown, nothing is changed and the error is NotFound.
+   *
+   * @param {(Partial<NewRecord> & {id: string}) | (Partial<NewRecord> & {id: string})[]} records
+   * @param {CallOptions} [options]
+   */
+  async update(records, options = {}) {
+    const all = (Array.isArray(records) ? records : [records]).map((r) => toWireRecord("update records", { text: "", ...r }));
+    await this.#seat.call("memory.update", { records: all }, options.signal);
+  }
+
+  /**
+   * Forgets the records that ids or where choose (at least one is needed) and resolves to how many there were.
+   *
+   * @param {{ids?: string[], where?: Condition | Condition[], signal?: AbortSignal}} options
+   * @returns {Promise<number>}
+   */
+  async delete(options) {
+    const { ids, where, signal } = chosen("delete", options, ["ids", "where", "signal"]);
+    if (ids && ids.length === 0) {
+      return 0;
+    }
+    return (await this.#seat.call("memory.delete", { ids, filter: allOf(where) }, signal)).count;
+  }
+
+  /**
+   * Counts the records for which the conditions hold; without one, all.
+   *
+   * @param {Condition | Condition[]} [where]
+   * @param {CallOptions} [options]
+   * @returns {Promise<number>}
+   */
+  async count(where, options = {}) {
+    return (await this.#seat.call("memory.count", { filter: allOf(where) }, options.signal)).count;
+  }
+
+  /** Forgets everything and resolves to how many records there were. @param {CallOptions} [options] @returns {Promise<number>} */
+  async clear(options = {}) {
+    return (await this.#seat.call("memory.clear", {}, options.signal)).count;
+  }
+}
+
+/** @param {Narrowing} options */
+function narrowed({ where, since, until, withVectors }) {
+  return { filter: allOf(where), since, until, vectors: withVectors };
+}
+
+/** @param {string} call @param {NewRecord} record */
+function toWireRecord(call, record) {
+  const { id, text, vector, time, expires, metadata } = chosen(call, record, ["id", "text", "vector", "time", "expires", "metadata"]);
+  for (const [key, value] of Object.entries(metadata ?? {})) {
+    if (typeof value !== "string" && typeof value !== "boolean" && !Number.isFinite(value)) {
+      throw new Invalid(`${call}: metadata value of "${key}" must be a string, a finite number or a boolean`);
+    }
+  }
+  return { id, text, vector: vector && toVector(call, vector), time, expires, metadata };
+}
+
+/** @param {any} wire @returns {MemoryRecord} */
+function fromWireRecord(wire) {
+  /** @type {MemoryRecord} */
+  const record = { id: wire.id, text: wire.text, time: new Date(wire.time), metadata: wire.metadata ?? {} };
+  if (wire.vector) {
+    record.vector = wire.vector;
+  }
+  if (wire.expires) {
+    record.expires = new Date(wire.expires);
+  }
+  return record;
+}
+
+/** @param {any} wire @returns {Match} */
+function fromWireMatch(wire) {
+  return { ...fromWireRecord(wire), distance: wire.distance ?? 0, score: wire.score ?? 0 };
+}
+
+/** @param {string} call @param {ArrayLike<number>} vector */
+function toVector(call, vector) {
+  const numbers = Array.from(vector);
+  if (numbers.length === 0 || !numbers.every(Number.isFinite)) {
+    throw new Invalid(`${call}: the vector is empty or has a value that is no finite number`);
+  }
+  return numbers;
+}
+
+/**
+ * A condition on a record, such as key("mood").equal("calm").
+ * @typedef {object} Condition
+ * @property {string} op
+ * @property {string} [key]
+ * @property {unknown} [value]
+ * @property {Condition[]} [filters]
+ */
+
+/** @param {Condition | Condition[] | undefined} where @returns {Condition | undefined} */
+function allOf(where) {
+  return Array.isArray(where) ? (where.length > 0 ? all(...where) : undefined) : where;
+}
+
+/** Begins a condition on the metadata value of that name. Numbers compare by value. @param {string} name */
+export function key(name) {
+  /** @param {string} op @param {unknown} value @returns {Condition} */
+  const is = (op, value) => ({ op, key: name, value });
+  return {
+    /** Holds where the value is there and equal. @param {string | number | boolean} value */
+    equal: (value) => is("eq", value),
+    /** Holds where the value differs or is not there. @param {string | number | boolean} value */
+    notEqual: (value) => is("ne", value),
+    /** Holds where the value is a number above. @param {number} value */
+    greater: (value) => is("gt", value),
+    /** Holds where the value is a number above or equal. @param {number} value */
+    atLeast: (value) => is("gte", value),
+    /** Holds where the value is a number below. @param {number} value */
+    less: (value) => is("lt", value),
+    /** Holds where the value is a number below or equal. @param {number} value */
+    atMost: (value) => is("lte", value),
+    /** Holds where the value is one of those given. @param {...(string | number | boolean)} values */
+    in: (...values) => is("in", values),
+    /** Holds where the value is none of those given, or is not there. @param {...(string | number | boolean)} values */
+    notIn: (...values) => is("nin", values),
+  };
+}
+
+/** Holds where the record's text has part in it, to the letter. @param {string} part @returns {Condition} */
+export const contains = (part) => ({ op: "contains", value: part });
+/** Holds where the record's text does not have part in it. @param {string} part @returns {Condition} */
+export const notContains = (part) => ({ op: "notcontains", value: part });
+/** Holds where pattern, a regular expression of RE2's syntax, is found in the record's text. @param {string} pattern @returns {Condition} */
+export const matches = (pattern) => ({ op: "regex", value: pattern });
+/** Holds where pattern is nowhere found in the record's text. @param {string} pattern @returns {Condition} */
+export const notMatches = (pattern) => ({ op: "notregex", value: pattern });
+/** Holds where every one of conditions does. @param {...Condition} conditions @returns {Condition} */
+export const all = (...conditions) => ({ op: "and", filters: conditions });
+/** Holds where at least one of conditions does. @param {...Condition} conditions @returns {Condition} */
+export const any = (...conditions) => ({ op: "or", filters: conditions });
+
+/** A rule by which Memory.retrieve chooses records; its formulas and sources are in docs/memory.md. @typedef {Record<string, object>} Retriever */
+/** What distance a retriever reckons with: the squared Euclidean one (default), or Match.distance. @typedef {"l2" | "cosine"} Space */
+
+/** Retrieves the newest records, newest first. @returns {Retriever} */
+export const latest = () => ({ by_time: {} });
+
+/** Retrieves the oldest records, oldest first. @returns {Retriever} */
+export const oldest = () => ({ by_time: { oldest: true } });
+
+/**
+ * Retrieves by distance × exp(age in seconds × decay), the least first; a match's score is that product. A positive decay
+ * pushes old records back. all: weigh every record rather than the nearest 100.
+ *
+ * @param {{decay?: number, now?: Date, all?: boolean, space?: Space}} [options]
+ * @returns {Retriever}
+ */
+export const timeWeighted = (options = {}) => ({
+  time_weighted: { decay: 0, ...chosen("timeWeighted", options, ["decay", "now", "all", "space"]) },
+});
+
+/**
+ * Draws records at random, without replacement, with the probabilities
+ * pi · softmax(alpha × share of references) + (1 − pi) · softmax(beta × distance). A negative beta prefers what is near. The
+ * same seed, records and counts draw the same; without one, at random.
+ *
+ * @param {{alpha?: number, beta?: number, pi?: number, seed?: number, all?: boolean, space?: Space}} [options]
+ * @returns {Retriever}
+ */
+export const alphaBeta = (options = {}) => ({
+  alpha_beta: { alpha: 0, beta: 0, pi: 0, ...chosen("alphaBeta", options, ["alpha", "beta", "pi", "seed", "all", "space"]) },
+});
+
+/**
+ * Retrieves by recency × relevance × importance and passes over records that say the same as one that it has chosen already.
+ * halfLife: the age, in milliseconds, at which a record counts half. importance: the metadata key of a positive number.
+ * lambda: how much relevance counts against novelty, to 1; default 0.5.
+ *
+ * @param {{halfLife?: number, importance?: string, lambda?: number, now?: Date}} [options]
+ * @returns {Retriever}
+ */
+export function marginalRelevance(options = {}) {
+  const { halfLife, ...rest } = chosen("marginalRelevance", options, ["halfLife", "importance", "lambda", "now"]);
+  return { marginal_relevance: { ...rest, half_life: halfLife && Math.round(halfLife * 1e6) } };
+}
+
+// ---------------------------------------------------------------------------------------------------------- errors
+
+/** An error of the host or of this library. code is the host's, as internal/api/errors.go lists them; 1000 for no special kind. */
+export class ComaError extends Error {
+  /** @param {string} message @param {{cause?: unknown, code?: number}} [options] */
+  constructor(message, options = {}) {
+    super(message, options);
+    this.name = new.target.name;
+    /** @readonly */
+    this.code = options.code ?? 1000;
+  }
+}
+
+/** input: there is nobody (left) to ask. */
+export class NoInput extends ComaError {}
+/** Memory.update: no record has that ID. */
+export class NotFound extends ComaError {}
+/** send: nobody runs, or has run, a module of that name. */
+export class Unknown extends ComaError {}
+/** An argument is wrong; the text says which. */
+export class Invalid extends ComaError {
+  /** @param {string} message @param {{cause?: unknown}} [options] */
+  constructor(message, options) {
+    super(message, { ...options, code: 1004 });
+  }
+}
+/** A message, publication or kept value is over its limit. */
+export class TooLarge extends ComaError {
+  /** @param {string} message @param {{cause?: unknown}} [options] */
+  constructor(message, options) {
+    super(message, { ...options, code: 1005 });
+  }
+}
+/** A newer generation of the module has its place. */
+export class Replaced extends ComaError {}
+/** The session has been closed. */
+export class Closed extends ComaError {
+  /** @param {string} message @param {{cause?: unknown}} [options] */
+  constructor(message, options) {
+    super(message, { ...options, code: 1007 });
+  }
+}
+/** The token is missing or wrong. */
+export class Unauthorized extends ComaError {
+  /** @param {string} message @param {{cause?: unknown}} [options] */
+  constructor(message, options) {
+    super(message, { ...options, code: 1008 });
+  }
+}
+/** Another program has what was asked for. */
+export class InUse extends ComaError {}
+/** The module is asked to stop. It is no failure: left uncaught, the process ends with exit code 0. */
+export class Stopped extends ComaError {}
+
+/** The connection went before the answer came: whether the host acted on the call is unknown. It never leaves this file. */
+class Lost extends Error {}
+
+/** @param {{code: number, message: string}} error an error of JSON-RPC */
+function remoteError({ code, message }) {
+  switch (code) {
+    case 1001: return new NoInput(message, { code });
+    case 1002: return new NotFound(message, { code });
+    case 1003: return new Unknown(message, { code });
+    case 1004: return new Invalid(message);
+    case 1005: return new TooLarge(message);
+    case 1006: return new Replaced(message, { code });
+    case 1007: return new Closed(message);
+    case 1008: return new Unauthorized(message);
+    case 1009: return new InUse(message, { code });
+    default: return new ComaError(message, { code });
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------ seat
+
+const maxSending = 256; // sends under way; more wait here
+const closeTimeout = 1000; // how long a module that ends waits for a host that is away
+const outputTimeout = 5000; // how long print and log do
+
+/** @typedef {{agent: string, module: string, generation: number}} Identity */
+
+/**
+ * A module's seat at the host.
+ *
+ * The host pushes messages ahead, up to a window; receive hands out what has arrived. Each receive tells the host, in one
+ * notification without an answer, what is finished with: that frees the window, and lets the host know which message is in
+ * the module's hand should the module die. When the connection is lost, what was pushed ahead is forgotten here and pushed
+ * again by the host; the message in hand stays in hand.
+ */
+class Seat {
+  /** @type {any[]} */ #queue = []; // pushed, not handed out
+  #hand = 0; // seq of the message in the module's hand, 0 for none
+  #done = 0; // all up to here are finished with
+  #waits = false; // a receive waits for a push: the host takes the first message to come for being in hand
+  /** @type {Set<string>} */ #topics = new Set(); // subscribed to: a host that was restarted is told again
+  /** @type {Error | undefined} */ #ended;
+  #arrived = new Gate();
+  #receiving = new Slots(1);
+  #sending = new Slots(maxSending);
+  #ids = 0;
+
+  /**
+   * @param {Platform} platform
+   * @param {string} api
+   * @param {string} token
+   * @param {Identity} identity
+   * @param {boolean} guest
+   */
+  constructor(platform, api, token, identity, guest) {
+    this.identity = identity;
+    this.guest = guest;
+    this.idPrefix = Array.from(platform.random(8), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    this.wire = new Wire(platform, api, token, {
+      notified: (method, params) => this.#notified(method, params),
+      greet: (peer, again) => this.#greet(peer, again),
+      settled: (peer) => this.#settled(peer),
+      ended: (error) => this.#end(error),
+    });
+  }
+
+  /** @param {AbortSignal} [signal] */
+  async open(signal) {
+    const { agent, module } = this.identity;
+    try {
+      await this.wire.connect(signal);
+    } catch (error) {
+      if (error instanceof ComaError) {
+        error.message = `open session of ${agent}/${module}: ${error.message}`;
+      }
+      throw error;
+    }
+  }
+
+  /** What the module has in hand. */
+  get busy() {
+    return this.#hand !== 0;
+  }
+
+  newID() {
+    this.#ids++;
+    return `${this.idPrefix}-${this.#ids.toString(36)}`;
+  }
+
+  /** @param {Peer} peer @param {boolean} again */
+  async #greet(peer, again) {
+    this.#queue = [];
+    const resume = again && !this.guest;
+    await peer.call("open", {
+      ...this.identity, mode: this.guest ? "guest" : undefined, resume, hand: resume ? this.#hand : 0, done: resume ? this.#done : 0,
+    });
+    if (!again) {
+      return;
+    }
+    for (const pattern of this.#topics) {
+      await peer.call("subscribe", { pattern }).catch((error) => {
+        if (error instanceof Lost) { // a pattern that is refused is the affair of the subscribe that is under way with it
+          throw error;
+        }
+      });
+    }
+  }
+
+  /** Tells the host what has changed while the connection was made: greet has told what was in hand before. @param {Peer} peer */
+  #settled(peer) {
+    if (!this.guest) {
+      peer.notify(...this.#standing(this.#waits || this.#hand !== 0));
+    }
+  }
+
+  /**
+   * Says where the module stands: with next, that it has the message after done in hand or waits for it; else that it has
+   * nothing and wants nothing.
+   * @param {boolean} next
+   * @returns {[string, object]}
+   */
+  #standing(next) {
+    return [next ? "next" : "later", { ack: this.#done }];
+  }
+
+  /** Tells the host where the module stands; where there is no connection, the next one is told. @param {boolean} next */
+  #tell(next) {
+    this.wire.peer?.notify(...this.#standing(next));
+  }
+
+  /** @param {string} method @param {any} params */
+  #notified(method, params) {
+    if (method === "message") {
+      const last = this.#queue.at(-1)?.seq ?? Math.max(this.#done, this.#hand);
+      if (params.seq > last) {
+        this.#queue.push(params);
+        this.#arrived.wake();
+      }
+    } else if (method === "ended") {
+      this.#end(remoteError(params));
+    }
+  }
+
+  /** @param {Error} error */
+  #end(error) {
+    this.#ended ??= error;
+    this.#arrived.wake();
+  }
+
+  /**
+   * Finishes with the message in hand and takes the next one of the queue. With wait, where there is none, the host is told
+   * that one is waited for.
+   * @param {boolean} wait
+   */
+  #take(wait) {
+    if (this.#ended) {
+      throw again(this.#ended);
+    }
+    this.#finish();
+    const knows = this.#waits; // the host takes the first message to come for being in hand
+    const message = this.#queue.shift();
+    this.#waits = !message && wait;
+    if (message) {
+      this.#hand = message.seq;
+    }
+    if (!(knows || (!message && !wait))) {
+      this.#tell(true);
+    }
+    return message;
+  }
+
+  #finish() {
+    if (this.#hand !== 0) {
+      this.#done = this.#hand;
+      this.#hand = 0;
+    }
+  }
+
+  /** Notes that the module receives no more at present. */
+  #giveUp() {
+    this.#finish();
+    this.#waits = false;
+    this.#tell(false);
+  }
+
+  /** @param {(AbortSignal | undefined)[]} signals */
+  async receive(signals) {
+    this.#mayReceive();
+    await this.#receiving.take(...signals);
+    const free = this.wire.hold();
+    try {
+      for (;;) {
+        throwIfAborted(signals);
+        const message = this.#take(true);
+        if (message) {
+          // What the host is told has left this process by then: should the message kill it at once, the host knows which.
+          await this.wire.peer?.flushed();
+          return message;
+        }
+        await this.#arrived.wait(...signals);
+      }
+    } catch (error) {
+      this.#giveUp();
+      throw error;
+    } finally {
+      free();
+      this.#receiving.give();
+    }
+  }
+
+  /** @param {(AbortSignal | undefined)[]} signals */
+  async tryReceive(signals) {
+    this.#mayReceive();
+    await this.#receiving.take(...signals);
+    try {
+      throwIfAborted(signals);
+      let message = this.#take(false);
+      if (!message) {
+        // What the host has for us arrives before its answer does.
+        await this.wire.call("poll", { ack: this.#done }, ...signals);
+        message = this.#take(false);
+      }
+      await this.wire.peer?.flushed();
+      return message ?? null;
+    } catch (error) {
+      this.#giveUp();
+      throw error;
+    } finally {
+      this.#receiving.give();
+    }
+  }
+
+  #mayReceive() {
+    if (this.guest) {
+      throw new Invalid("receive: a guest has no mailbox: connect without guest");
+    }
+  }
+
+  /**
+   * Sends a message, which gets its ID here, so that the host can tell a repetition after a lost connection from a second
+   * message.
+   * @param {any} message
+   * @param {AbortSignal} [signal]
+   */
+  async send(message, signal) {
+    message.id ||= this.newID();
+    await this.#sending.take(signal);
+    try {
+      await this.wire.call("send", message, signal);
+    } finally {
+      this.#sending.give();
+    }
+  }
+
+  /** @param {string} pattern @param {AbortSignal} [signal] */
+  async subscribe(pattern, signal) {
+    const already = this.#topics.has(pattern);
+    this.#topics.add(pattern); // before the host knows, lest it is forgotten when the host is restarted right after
+    try {
+      await this.wire.call("subscribe", { pattern }, signal);
+    } catch (error) {
+      if (!already) {
+        this.#topics.delete(pattern);
+      }
+      throw error;
+    }
+  }
+
+  /** @param {string} pattern @param {AbortSignal} [signal] */
+  async unsubscribe(pattern, signal) {
+    this.#topics.delete(pattern);
+    await this.wire.call("unsubscribe", { pattern }, signal);
+  }
+
+  /** @param {string} method @param {any} params @param {...(AbortSignal | undefined)} signals */
+  call(method, params, ...signals) {
+    return this.wire.call(method, params, ...signals);
+  }
+
+  /** Tells the host something that has no answer. It waits for a host that is away, but not long. @param {string} method @param {any} params */
+  async tell(method, params) {
+    const peer = this.wire.peer ?? await this.wire.current(AbortSignal.timeout(outputTimeout));
+    peer.notify(method, params);
+    await peer.flushed();
+  }
+
+  /** @param {string} outcome */
+  #farewell(outcome) {
+    return { outcome, done: this.#done, hand: this.#hand };
+  }
+
+  /** Waits for a host that is away for a short while only. @param {string} outcome */
+  async close(outcome) {
+    if (this.#ended) {
+      this.wire.close();
+      return;
+    }
+    try {
+      await this.wire.call("close", this.#farewell(outcome), AbortSignal.timeout(closeTimeout));
+    } catch (error) {
+      if (error instanceof ComaError && !(error instanceof Replaced)) { // a newer generation has the seat, as it should
+        throw error;
+      }
+    } finally {
+      this.#end(new Closed("the session is closed"));
+      this.wire.close();
+    }
+  }
+
+  /** Resolves when what was sent has left the process. */
+  async flushed() {
+    const free = this.wire.hold();
+    try {
+      await this.wire.peer?.flushed();
+    } finally {
+      free();
+    }
+  }
+
+  /** Closes without waiting, in a process that ends now. @param {string} outcome */
+  closeNow(outcome) {
+    if (!this.#ended) {
+      this.wire.peer?.call("close", this.#farewell(outcome)).catch(() => {}); // nobody is left to hear the answer
+      this.wire.peer?.flush();
+      this.#end(new Closed("the session is closed"));
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------ wire
+
+const patience = 3000; // how long a host may say that another has our place before it is believed
+
+/** Refusals to be greeted that are a host's last word, rather than that of a host that is away or starting. */
+const lastWords = [1004, 1006, 1008, -32600, -32601, -32602];
+
+/**
+ * What a Wire tells its owner.
+ * @typedef {object} Owner
+ * @property {(method: string, params: any) => void} notified the host has told something
+ * @property {(peer: Peer, again: boolean) => Promise<void>} greet says what must be said first on a connection
+ * @property {(peer: Peer) => void} settled the connection has been made again, and is about to be used
+ * @property {(error: Error) => void} ended there will be no connection any more
+ */
+
+/**
+ * A connection to the host that outlives the host's restarts: when it is lost it is made again, and what had no answer is
+ * asked again. All methods are safe to repeat but send, which says "resent".
+ */
+class Wire {
+  /** @type {Peer | undefined} */ peer; // undefined while there is no connection
+  /** @type {Error | undefined} */ #error; // why there will be none any more
+  #changed = new Gate();
+  #life = new AbortController();
+
+  /** @param {Platform} platform @param {string} api @param {string} token @param {Owner} owner */
+  constructor(platform, api, token, owner) {
+    this.platform = platform;
+    this.api = api;
+    this.token = token;
+    this.owner = owner;
+  }
+
+  /** Makes the first connection, and keeps it up until close. @param {AbortSignal} [signal] */
+  async connect(signal) {
+    const free = this.hold();
+    try {
+      const { peer, lost } = await this.#establish(false, signal);
+      this.#keep(peer, lost);
+    } finally {
+      free();
+    }
+  }
+
+  close() {
+    this.#life.abort(new Closed("the session is closed"));
+    this.peer?.close();
+  }
+
+  /** Keeps the process alive, where it would end for want of anything to do, until what is returned is called. */
+  hold() {
+    return this.platform.hold();
+  }
+
+  /** @param {boolean} again @param {AbortSignal} [signal] */
+  async #establish(again, signal) {
+    const connection = await this.platform.open(this.api, this.token, this.#life.signal, signal);
+    const peer = new Peer(connection, this.owner.notified);
+    const lost = new Promise((resolve) => connection.listen((frame) => peer.read(frame), (error) => {
+      peer.fail(error);
+      resolve(undefined);
+    }));
+    try {
+      await this.owner.greet(peer, again);
+      this.#life.signal.throwIfAborted();
+    } catch (error) {
+      peer.close();
+      if (error instanceof Lost) {
+        throw new ComaError(`the host at ${this.api} has gone`, { cause: error });
+      }
+      throw error;
+    }
+    if (again) {
+      this.owner.settled(peer);
+    }
+    this.peer = peer;
+    this.#changed.wake();
+    return { peer, lost };
+  }
+
+  /** Replaces lost connections until the life ends or the host refuses. @param {Peer} peer @param {Promise<unknown>} lost */
+  async #keep(peer, lost) {
+    try {
+      for (;;) {
+        await lost;
+        this.peer = undefined;
+        this.#life.signal.throwIfAborted();
+        ({ peer, lost } = await this.#again());
+      }
+    } catch (error) {
+      this.#error = /** @type {Error} */ (error);
+      this.owner.ended(this.#error);
+    }
+    this.#changed.wake();
+  }
+
+  /** Makes a new connection, however long the host is away. */
+  async #again() {
+    let refused = 0; // since when the host says that another has our place: it may be our own lost connection
+    for (let wait = 10; ; wait = Math.min(2 * wait, 1000)) {
+      try {
+        return await this.#establish(true);
+      } catch (error) {
+        this.#life.signal.throwIfAborted();
+        if (error instanceof ComaError && lastWords.includes(error.code)) {
+          throw error;
+        }
+        refused = error instanceof InUse ? refused || Date.now() : 0;
+        if (refused && Date.now() - refused > patience) {
+          throw error;
+        }
+      }
+      await pause(wait, this.#life.signal);
+    }
+  }
+
+  /** @param {...(AbortSignal | undefined)} signals @returns {Promise<Peer>} the connection, waiting while there is none */
+  async current(...signals) {
+    const free = this.hold();
+    try {
+      while (!this.peer) {
+        if (this.#error) {
+          throw again(this.#error);
+        }
+        await this.#changed.wait(...signals);
+      }
+      return this.peer;
+    } finally {
+      free();
+    }
+  }
+
+  /**
+   * Asks the host, again after each lost connection.
+   * @param {string} method
+   * @param {any} params
+   * @param {...(AbortSignal | undefined)} signals
+   * @returns {Promise<any>}
+   */
+  async call(method, params, ...signals) {
+    const free = this.hold();
+    try {
+      throwIfAborted(signals);
+      for (;;) {
+        const peer = this.peer ?? await this.current(...signals);
+        try {
+          return await peer.call(method, params, ...signals);
+        } catch (error) {
+          if (!(error instanceof Lost)) {
+            throw error;
+          }
+        }
+        if (method === "send") {
+          params.resent = true;
+        }
+        while (this.peer === peer) {
+          await this.#changed.wait(...signals);
+        }
+      }
+    } finally {
+      free();
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------ peer
+
+/**
+ * A WebSocket, as a platform gives it.
+ * @typedef {object} Connection
+ * @property {boolean} batching the host takes, and sends, arrays that mix messages of all kinds
+ * @property {(heard: (frame: string) => void, ended: (error: Error) => void) => void} listen ended is called once, and nothing after it
+ * @property {(frame: string) => void} send
+ * @property {() => Promise<void> | undefined} flushed resolves when what was sent has left the process; undefined: it has
+ * @property {(error?: Error) => void} close
+ */
+
+/** JSON-RPC 2.0 on one connection. Calls that are made together leave together. */
+class Peer {
+  /** @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void}>} */ #calls = new Map();
+  #ids = 0;
+  /** @type {string[]} */ #out = []; // waits for the end of the turn to leave
+  /** @type {Error | undefined} */ #lost;
+
+  /** @param {Connection} connection @param {(method: string, params: any) => void} notified */
+  constructor(connection, notified) {
+    this.connection = connection;
+    this.notified = notified;
+  }
+
+  /**
+   * Asks the far side. A signal that aborts cancels the call there.
+   * @param {string} method
+   * @param {any} params
+   * @param {...(AbortSignal | undefined)} signals
+   * @returns {Promise<any>}
+   */
+  call(method, params, ...signals) {
+    return new Promise((resolve, reject) => {
+      if (this.#lost) {
+        reject(this.#lost);
+        return;
+      }
+      const id = ++this.#ids;
+      const off = onAbort(signals, (reason) => {
+        this.#calls.delete(id);
+        this.notify("$/cancel", { id });
+        reject(reason);
+      });
+      this.#calls.set(id, {
+        resolve: (result) => (off(), resolve(result)),
+        reject: (error) => (off(), reject(error)),
+      });
+      this.#queue({ jsonrpc: "2.0", id, method, params });
+    });
+  }
+
+  /** Tells the far side something that has no answer. @param {string} method @param {any} params */
+  notify(method, params) {
+    this.#queue({ jsonrpc: "2.0", method, params });
+  }
+
+  /** @param {object} message */
+  #queue(message) {
+    if (this.#out.push(JSON.stringify(message)) === 1) {
+      queueMicrotask(() => this.flush());
+    }
+  }
+
+  /** Sends what is queued. */
+  flush() {
+    const out = this.#out;
+    if (out.length === 0 || this.#lost) {
+      return;
+    }
+    this.#out = [];
+    if (this.connection.batching && out.length > 1) {
+      this.connection.send(`[${out.join(",")}]`);
+    } else {
+      out.forEach((message) => this.connection.send(message));
+    }
+  }
+
+  /** Sends what is queued; what is returned resolves when it has left this process. */
+  flushed() {
+    this.flush();
+    return this.#lost ? undefined : this.connection.flushed();
+  }
+
+  /** Reads a frame. @param {string} frame */
+  read(frame) {
+    let messages;
+    try {
+      messages = JSON.parse(frame);
+    } catch (error) {
+      this.connection.close(new Error(`read frame: ${text(error)}`));
+      return;
+    }
+    for (const message of Array.isArray(messages) ? messages : [messages]) {
+      this.#accept(message);
+    }
+  }
+
+  /** @param {any} message */
+  #accept(message) {
+    if (typeof message?.method === "string") {
+      if (message.id === undefined || message.id === null) {
+        this.notified(message.method, message.params ?? {});
+      } else {
+        this.#queue({ jsonrpc: "2.0", id: message.id, error: { code: -32601, message: `no method "${message.method}"` } });
+      }
+      return;
+    }
+    const call = this.#calls.get(message?.id);
+    if (!call) {
+      return; // an answer that nobody waits for any more
+    }
+    this.#calls.delete(message.id);
+    if (message.error) {
+      call.reject(remoteError(message.error));
+    } else {
+      call.resolve(message.result);
+    }
+  }
+
+  /** Answers all waiting calls with the loss of the connection. @param {Error} cause */
+  fail(cause) {
+    this.#lost ??= new Lost("connection lost", { cause });
+    for (const call of this.#calls.values()) {
+      call.reject(this.#lost);
+    }
+    this.#calls.clear();
+  }
+
+  close() {
+    this.flush();
+    this.connection.close();
+  }
+}
+
+// --------------------------------------------------------------------------------------------------------- waiting
+
+/** Where any number wait until they are woken. */
+class Gate {
+  /** @type {Set<() => void>} */ #waiting = new Set();
+
+  wake() {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    waiting.forEach((go) => go());
+  }
+
+  /** Resolves at the next wake, or rejects with the reason of the first signal that aborts. @param {...(AbortSignal | undefined)} signals @returns {Promise<void>} */
+  wait(...signals) {
+    return new Promise((resolve, reject) => {
+      const off = onAbort(signals, (reason) => {
+        this.#waiting.delete(go);
+        reject(reason);
+      });
+      const go = () => (off(), resolve());
+      this.#waiting.add(go);
+    });
+  }
+}
+
+/** A number of slots, given in the order in which they were asked for. */
+class Slots {
+  #free;
+  /** @type {Gate[]} */ #line = [];
+
+  /** @param {number} n */
+  constructor(n) {
+    this.#free = n;
+  }
+
+  /** @param {...(AbortSignal | undefined)} signals */
+  async take(...signals) {
+    if (this.#free > 0) {
+      this.#free--;
+      return;
+    }
+    const gate = new Gate();
+    this.#line.push(gate);
+    try {
+      await gate.wait(...signals);
+    } catch (error) {
+      const place = this.#line.indexOf(gate);
+      if (place < 0) { // the slot was given at the same moment
+        this.give();
+      } else {
+        this.#line.splice(place, 1);
+      }
+      throw error;
+    }
+  }
+
+  give() {
+    const next = this.#line.shift();
+    if (next) {
+      next.wake();
+    } else {
+      this.#free++;
+    }
+  }
+}
+
+/**
+ * Calls f, once, when the first of signals aborts (at once if one has); what is returned undoes that.
+ * @param {(AbortSignal | undefined)[]} signals
+ * @param {(reason: any) => void} f
+ */
+function onAbort(signals, f) {
+  const given = signals.filter((signal) => signal !== undefined);
+  const off = () => given.forEach((signal) => signal.removeEventListener("abort", call));
+  const call = () => {
+    off();
+    f(given.find((signal) => signal.aborted)?.reason);
+  };
+  if (given.some((signal) => signal.aborted)) {
+    queueMicrotask(call);
+  } else {
+    given.forEach((signal) => signal.addEventListener("abort", call));
+  }
+  return off;
+}
+
+/** @param {(AbortSignal | undefined)[]} signals */
+function throwIfAborted(signals) {
+  signals.forEach((signal) => signal?.throwIfAborted());
+}
+
+/** @param {number} ms @param {...(AbortSignal | undefined)} signals @returns {Promise<void>} */
+function pause(ms, ...signals) {
+  return new Promise((resolve, reject) => {
+    const off = onAbort(signals, (reason) => {
+      clearTimeout(timer);
+      reject(reason);
+    });
+    const timer = setTimeout(() => (off(), resolve()), Math.max(ms, 0));
+  });
+}
+
+// ---------------------------------------------------------------------------------------------------------- values
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** An error for one more caller, whose stack it tells beside the first one's. @param {Error} error */
+function again(error) {
+  if (!(error instanceof ComaError)) {
+    return error;
+  }
+  const kind = /** @type {new (message: string, options: object) => ComaError} */ (error.constructor);
+  return new kind(error.message, { code: error.code, cause: error });
+}
+
+/**
+ * Returns given, in which nothing may be but what is taken: a limit that is misspelt would not be kept, and nobody noticed.
+ * @template {object} T
+ * @param {string} call
+ * @param {T} given
+ * @param {string[]} taken
+ */
+function chosen(call, given, taken) {
+  for (const name of Object.keys(given)) {
+    if (!taken.includes(name)) {
+      throw new Invalid(`${call}: it does not take "${name}": it takes ${taken.join(", ")}`);
+    }
+  }
+  return given;
+}
+
+/** @param {string} call @param {string | Uint8Array} content @returns {Uint8Array} */
+function asBytes(call, content) {
+  if (typeof content !== "string" && !(content instanceof Uint8Array)) {
+    throw new Invalid(`${call}: text must be a string or a Uint8Array; sendJSON takes other values`);
+  }
+  const bytes = typeof content === "string" ? encoder.encode(content) : content;
+  if (bytes.length > maxMessageBytes) {
+    throw new TooLarge(`${call}: message of ${bytes.length} bytes: too large: at most ${maxMessageBytes}`);
+  }
+  return bytes;
+}
+
+/** @param {string} call @param {string | Uint8Array} content a message's */
+function textOrData(call, content) {
+  if (typeof content === "string" && content.length <= maxMessageBytes / 3) { // as many bytes at most
+    return { text: content };
+  }
+  const bytes = asBytes(call, content);
+  return typeof content === "string" ? { text: content } : { data: toBase64(bytes) };
+}
+
+/** @param {string} call @param {unknown} value */
+function asJSON(call, value) {
+  let json;
+  try {
+    json = JSON.stringify(value);
+  } catch (error) {
+    throw new Invalid(`${call}: ${text(error)}`, { cause: error });
+  }
+  if (json === undefined) {
+    throw new Invalid(`${call}: a ${typeof value} has no JSON`);
+  }
+  return json;
+}
+
+/** @param {unknown} value @returns {string} as it stands in a log */
+function readable(value) {
+  if (typeof value === "string") {
+    return value;
+  }
+  if (value instanceof Error) {
+    return value.stack ?? String(value);
+  }
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return String(value);
+  }
+}
+
+/** @param {unknown} error */
+function text(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** @param {Uint8Array} bytes @returns {string} base64 (RFC 4648, padded) */
+function toBase64(bytes) {
+  if (typeof Buffer !== "undefined") {
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64");
+  }
+  const pieces = [];
+  for (let i = 0; i < bytes.length; i += 0x8000) { // as many arguments as any browser takes
+    pieces.push(String.fromCharCode(...bytes.subarray(i, i + 0x8000)));
+  }
+  return btoa(pieces.join(""));
+}
+
+/** @param {string} base64 @returns {Uint8Array} */
+function fromBase64(base64) {
+  if (typeof Buffer !== "undefined") {
+    return new Uint8Array(Buffer.from(base64, "base64"));
+  }
+  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+}
+
+// -------------------------------------------------------------------------------------------------------- platforms
+
+/**
+ * What differs between Node and a browser.
+ * @typedef {object} Platform
+ * @property {Record<string, string | undefined>} env
+ * @property {(n: number) => Uint8Array} random
+ * @property {(text: string, error: boolean) => void} write writes to standard output, or standard error
+ * @property {() => () => void} hold keeps the process alive until what is returned is called
+ * @property {(agent: Agent, seat: Seat, module: boolean) => void} attend sees to the end of the process; module: "coma run" has started it, and ends it by SIGTERM
+ * @property {(agent: Agent) => void} leave undoes attend
+ * @property {(api: string, token: string, ...signals: (AbortSignal | undefined)[]) => Promise<Connection>} open
+ */
+
+/** @returns {Promise<Platform>} */
+async function findPlatform() {
+  return typeof process !== "undefined" && process.versions?.node ? node() : browser();
+}
+
+// The subprotocols: with the first, messages of all kinds that are ready together are one array.
+const batch = "coma.batch";
+const plain = "coma";
+
+/** @returns {Platform} */
+function browser() {
+  return {
+    env: {},
+    random: (n) => crypto.getRandomValues(new Uint8Array(n)),
+    write: (text, error) => (error ? console.error(text) : console.log(text)),
+    hold: () => () => {},
+    attend: () => {},
+    leave: () => {},
+    open: openNative,
+  };
+}
+
+/**
+ * Opens the browser's own WebSocket. It can set no header, so the token is a subprotocol; and it tells no reason when the
+ * host refuses.
+ *
+ * @param {string} api
+ * @param {string} token
+ * @param {...(AbortSignal | undefined)} signals
+ * @returns {Promise<Connection>}
+ */
+async function openNative(api, token, ...signals) {
+  const url = parseURL(api);
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new Invalid(`host address "${api}": a browser needs http://host:port`);
+  }
+  const socket = new WebSocket(`${url.protocol === "https:" ? "wss" : "ws"}://${url.host}/rpc`, [batch, plain, ...(token ? [`coma.token.${token}`] : [])]);
+  return new Promise((resolve, reject) => {
+    const off = onAbort(signals, (reason) => {
+      socket.close();
+      reject(reason);
+    });
+    socket.onopen = () => {
+      off();
+      resolve({
+        batching: socket.protocol === batch,
+        listen: (heard, ended) => {
+          socket.onmessage = (event) => heard(event.data);
+          socket.onclose = (event) => ended(new Error(`closed: ${event.code} ${event.reason}`));
+        },
+        send: (frame) => socket.send(frame),
+        flushed: () => undefined, // a browser does not tell
+        close: () => socket.close(),
+      });
+    };
+    socket.onerror = () => {
+      off();
+      reject(new ComaError(`connect to ${api}: refused: there is no host, the token is not its own, or it does not let pages of ${location.origin} in`));
+    };
+  });
+}
+
+/** @param {string} api */
+function parseURL(api) {
+  try {
+    return new URL(api);
+  } catch (error) {
+    throw new Invalid(`host address "${api}": ${text(error)}`, { cause: error });
+  }
+}
+
+/** @returns {Promise<Platform>} */
+async function node() {
+  const { randomBytes } = await import("node:crypto");
+  const alive = setInterval(() => {}, 0x7fffffff).unref();
+  let holds = 0;
+  /** @type {Map<Agent, () => void>} */
+  const attended = new Map();
+  return {
+    env: process.env,
+    random: (n) => randomBytes(n),
+    write: (text, error) => void (error ? process.stderr : process.stdout).write(text),
+    hold: () => {
+      if (holds++ === 0) {
+        alive.ref();
+      }
+      return () => {
+        if (--holds === 0) {
+          alive.unref();
+        }
+      };
+    },
+    attend: (agent, seat, module) => attended.set(agent, attend(agent, seat, module, () => holds > 0)),
+    leave: (agent) => {
+      attended.get(agent)?.();
+      attended.delete(agent);
+    },
+    open: openNode,
+  };
+}
+
+/**
+ * Sees to the end of a Node process: the session is closed as finished if the exit code is 0, else as died. A module of
+ * "coma run" is asked to stop by SIGTERM.
+ *
+ * @param {Agent} agent
+ * @param {Seat} seat
+ * @param {boolean} module
+ * @param {() => boolean} underway whether a call is under way
+ * @returns {() => void} undoes it
+ */
+function attend(agent, seat, module, underway) {
+  // At its end a process can only write what the kernel takes at once: what it has not taken yet leaves before.
+  const flush = () => void seat.flushed();
+  /** @param {number} code */
+  const exit = (code) => seat.closeNow(code === 0 ? "finished" : "died");
+  /** @type {NodeJS.Timeout | undefined} */
+  let look;
+  const end = () => {
+    if (agent.heedless && !seat.busy && !underway()) {
+      process.exit(0);
+    }
+  };
+  const terminate = () => {
+    process.on("uncaughtException", uncaught);
+    agent.stop();
+    look = setInterval(end, 50).unref(); // a module that does not look at signals would be killed, after a while
+    end();
+  };
+  process.on("beforeExit", flush);
+  process.on("exit", exit);
+  if (module) {
+    process.once("SIGTERM", terminate);
+  }
+  return () => {
+    clearInterval(look);
+    process.off("beforeExit", flush);
+    process.off("exit", exit);
+    process.off("SIGTERM", terminate);
+  };
+}
+
+/** Ends a module that was asked to stop and let the Stopped pass: that is a clean end. @param {unknown} error */
+function uncaught(error) {
+  if (error instanceof Stopped || (error instanceof Error && error.cause instanceof Stopped)) {
+    process.exit(0);
+  }
+  console.error("Uncaught", error);
+  process.exit(1);
+}
+
+const handshakeTimeout = 30_000;
+const maxFrameBytes = 257 << 20; // as the host's own limit
+
+/**
+ * Opens a WebSocket as RFC 6455 has it: Node has none before 22, and none on a unix socket.
+ *
+ * @param {string} api
+ * @param {string} token
+ * @param {...(AbortSignal | undefined)} signals
+ * @returns {Promise<Connection>}
+ */
+async function openNode(api, token, ...signals) {
+  const url = parseURL(api);
+  if (!["unix:", "http:", "https:"].includes(url.protocol)) {
+    throw new Invalid(`host address "${api}": want unix:///path, http://host:port or https://host:port`);
+  }
+  const { request, Agent: Once } = url.protocol === "https:" ? await import("node:https") : await import("node:http");
+  const { createHash, randomBytes } = await import("node:crypto");
+  const key = randomBytes(16).toString("base64");
+  const where = url.protocol === "unix:" ? { socketPath: decodeURIComponent(url.pathname), host: "coma" } : { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port || undefined };
+  return new Promise((resolve, reject) => {
+    const asked = request({
+      ...where, path: "/rpc", agent: new Once({ keepAlive: false }), timeout: handshakeTimeout,
+      headers: {
+        Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": 13, "Sec-WebSocket-Key": key,
+        "Sec-WebSocket-Protocol": `${batch}, ${plain}`, ...(token ? { Authorization: `Bearer ${token}` } : {}),
+      },
+    });
+    const off = onAbort(signals, (reason) => {
+      asked.destroy();
+      reject(reason);
+    });
+    /** @param {string} why @param {typeof ComaError | typeof Unauthorized} [kind] */
+    const refuse = (why, kind = ComaError) => {
+      off();
+      asked.destroy();
+      reject(new kind(`connect to ${api}: ${why}`));
+    };
+    asked.on("upgrade", (answer, socket, head) => {
+      off();
+      const accept = createHash("sha1").update(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest("base64");
+      if (answer.headers["sec-websocket-accept"] !== accept) {
+        socket.destroy();
+        refuse("the answer is no WebSocket's");
+        return;
+      }
+      socket.setTimeout(0);
+      resolve(new NodeSocket(/** @type {import("node:net").Socket} */ (socket), head, answer.headers["sec-websocket-protocol"] === batch, randomBytes));
+    });
+    asked.on("response", (answer) => {
+      refuse(answer.statusCode === 401 ? "not authorized: the token is not the host's" : `HTTP status ${answer.statusCode} ${answer.statusMessage}`, answer.statusCode === 401 ? Unauthorized : ComaError);
+    });
+    asked.on("timeout", () => refuse("the host does not answer"));
+    asked.on("error", (error) => refuse(error.message));
+    asked.end();
+  });
+}
+
+/** The client's side of a WebSocket on a stream. Only text crosses. @implements {Connection} */
+class NodeSocket {
+  /** @type {(frame: string) => void} */ #heard = () => {};
+  /** @type {((error: Error) => void) | undefined} */ #ended;
+  /** @type {Buffer[]} */ #chunks; // received, not read
+  #size; // of chunks
+  #need = 2; // as many bytes must be there for the next frame to be read
+  /** @type {Buffer[]} */ #pieces = []; // of a message in several frames
+  #pieced = 0; // their bytes
+  #decoder = new TextDecoder("utf-8", { fatal: true });
+  #closing = false;
+
+  /**
+   * @param {import("node:net").Socket} socket
+   * @param {Buffer} head what came with the handshake's answer
+   * @param {boolean} batching
+   * @param {(n: number) => Buffer} random
+   */
+  constructor(socket, head, batching, random) {
+    this.socket = socket;
+    this.batching = batching;
+    this.random = random;
+    this.#chunks = [head];
+    this.#size = head.length;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 15_000); // a host whose machine has gone is noticed
+    socket.unref(); // what is under way keeps the process alive, an open connection does not
+    socket.on("error", () => {}); // "close" follows
+  }
+
+  /** @param {(frame: string) => void} heard @param {(error: Error) => void} ended */
+  listen(heard, ended) {
+    this.#heard = heard;
+    this.#ended = ended;
+    if (this.socket.destroyed) {
+      this.close(new Error("closed"));
+      return;
+    }
+    this.socket.on("data", (/** @type {Buffer} */ chunk) => this.#received(chunk));
+    this.socket.on("close", () => this.close(new Error("closed")));
+    this.#received(Buffer.alloc(0));
+  }
+
+  /** @param {string} frame */
+  send(frame) {
+    this.#write(0x1, Buffer.from(frame));
+  }
+
+  flushed() {
+    if (this.socket.writableLength === 0 || this.socket.destroyed) {
+      return undefined;
+    }
+    return /** @type {Promise<void>} */ (new Promise((resolve) => this.socket.write("", () => resolve())));
+  }
+
+  /** @param {Error} [error] why, if the far side is to blame */
+  close(error) {
+    if (!this.#closing) {
+      this.#closing = true;
+      if (!error) {
+        this.#write(0x8, Buffer.from([1000 >> 8, 1000 & 0xff]));
+        this.socket.end();
+        setTimeout(() => this.socket.destroy(), 1000).unref();
+      } else {
+        this.socket.destroy();
+      }
+    }
+    const ended = this.#ended;
+    this.#ended = undefined;
+    ended?.(error ?? new Error("closed"));
+  }
+
+  /** Writes a frame, masked as section 5.3 asks of clients. @param {number} opcode @param {Buffer} payload ours to change */
+  #write(opcode, payload) {
+    const n = payload.length;
+    const extra = n < 126 ? 0 : n < 65536 ? 2 : 8;
+    const header = Buffer.alloc(2 + extra + 4);
+    header[0] = 0x80 | opcode;
+    header[1] = 0x80 | (extra === 0 ? n : extra === 2 ? 126 : 127);
+    if (extra === 2) {
+      header.writeUInt16BE(n, 2);
+    } else if (extra === 8) {
+      header.writeBigUInt64BE(BigInt(n), 2);
+    }
+    const mask = this.random(4);
+    mask.copy(header, 2 + extra);
+    for (let i = 0; i < n; i++) {
+      payload[i] = /** @type {number} */ (payload[i]) ^ /** @type {number} */ (mask[i & 3]);
+    }
+    this.socket.write(n < 4096 ? Buffer.concat([header, payload]) : header);
+    if (n >= 4096) {
+      this.socket.write(payload);
+    }
+  }
+
+  /** @param {Buffer} chunk */
+  #received(chunk) {
+    this.#chunks.push(chunk);
+    this.#size += chunk.length;
+    if (this.#size < this.#need) {
+      return;
+    }
+    const buffer = Buffer.concat(this.#chunks);
+    let at = 0;
+    try {
+      for (let frame; !this.#closing && (frame = parseFrame(buffer, at)); at = frame.end) {
+        if (frame.end > buffer.length) {
+          this.#need = frame.end - at;
+          break;
+        }
+        this.#frame(frame, buffer.subarray(frame.start, frame.end));
+        this.#need = 2;
+      }
+    } catch (error) {
+      this.close(/** @type {Error} */ (error));
+      return;
+    }
+    this.#chunks = [buffer.subarray(at)];
+    this.#size = buffer.length - at;
+    this.#need = Math.max(this.#need, this.#size + 1);
+  }
+
+  /** @param {{final: boolean, opcode: number}} frame @param {Buffer} payload */
+  #frame({ final, opcode }, payload) {
+    switch (opcode) {
+      case 0x0:
+      case 0x1:
+        if ((opcode === 0x0) !== this.#pieces.length > 0) {
+          throw new Error("frames of two messages are mixed");
+        }
+        this.#pieces.push(payload);
+        this.#pieced += payload.length;
+        if (this.#pieced > maxFrameBytes) {
+          throw new Error("message too large");
+        }
+        if (final) {
+          const whole = this.#pieces.length === 1 ? payload : Buffer.concat(this.#pieces);
+          this.#pieces = [];
+          this.#pieced = 0;
+          this.#heard(this.#decoder.decode(whole));
+        }
+        return;
+      case 0x8:
+        if (!this.socket.writableEnded) {
+          this.#write(0x8, Buffer.from(payload.subarray(0, 2)));
+          this.socket.end();
+        }
+        throw new Error("closed by the host");
+      case 0x9:
+        this.#write(0xa, Buffer.from(payload));
+        return;
+      case 0xa:
+        return;
+      default:
+        throw new Error(`frame of kind ${opcode}: only text crosses`);
+    }
+  }
+}
+
+/**
+ * Reads a frame's header, section 5.2: undefined where not all of it is there.
+ * @param {Buffer} buffer
+ * @param {number} at
+ */
+function parseFrame(buffer, at) {
+  if (buffer.length < at + 2) {
+    return undefined;
+  }
+  const first = buffer.readUInt8(at);
+  const second = buffer.readUInt8(at + 1);
+  const opcode = first & 0x0f;
+  const final = (first & 0x80) !== 0;
+  if ((first & 0x70) !== 0 || (second & 0x80) !== 0) {
+    throw new Error("frame with bits that were not agreed on");
+  }
+  let length = second;
+  let start = at + 2;
+  if (length >= 126) {
+    const bytes = length === 126 ? 2 : 8;
+    if (buffer.length < start + bytes) {
+      return undefined;
+    }
+    length = bytes === 2 ? buffer.readUInt16BE(start) : Number(buffer.readBigUInt64BE(start));
+    start += bytes;
+  }
+  if (opcode >= 0x8 && (!final || length > 125)) {
+    throw new Error("control frame of several parts");
+  }
+  if (length > maxFrameBytes) {
+    throw new Error(`frame of ${length} bytes: too large`);
+  }
+  return { final, opcode, start, end: start + length };
+}
