@@ -64,8 +64,12 @@ func NewServer(host Local, version string) *Server {
 	return &Server{host: host, version: version, life: life, stop: stop}
 }
 
-// ServeHTTP takes a connection: a WebSocket handshake. Who may connect is the caller's to decide.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP takes a connection: a WebSocket handshake. Who may connect, and from which web pages, is the caller's to
+// decide.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.ServeAs(s.host, w, r) }
+
+// ServeAs is ServeHTTP before another host: the same one as far as the connection's owner may use it.
+func (s *Server) ServeAs(host Local, w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	if s.life.Err() != nil {
 		s.mu.Unlock()
@@ -77,14 +81,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.conns.Done()
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols: []string{subprotocol, plainSubprotocol},
-		// Which web pages may connect is part of who may: no page is trusted for its origin, each must know the token.
+		// Which web pages may connect is part of who may.
 		InsecureSkipVerify: true,
 	})
 	if err != nil {
 		return // Accept has answered with what is wrong
 	}
 	conn := newConn(ws)
-	c := &serving{server: s, host: s.host}
+	c := &serving{server: s, host: host}
 	c.peer = jsonrpc.New(conn, c, conn.batching())
 	c.peer.Run(s.life) // why a connection ended is the far side's affair; what it left is cleared away here
 	c.release()
