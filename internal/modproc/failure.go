@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
@@ -158,4 +159,20 @@ func ShownFile(file, projectDir string) string {
 		return filepath.ToSlash(rel)
 	}
 	return filepath.ToSlash(file)
+}
+
+// SignalName is the name that people know a signal by.
+func SignalName(s syscall.Signal) string {
+	switch s {
+	case syscall.SIGKILL:
+		return "SIGKILL (from outside, or by the system when memory ran out)"
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	case syscall.SIGSEGV:
+		return "SIGSEGV"
+	case syscall.SIGABRT:
+		return "SIGABRT"
+	default:
+		return "signal " + s.String()
+	}
 }

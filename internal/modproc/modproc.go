@@ -39,4 +39,6 @@ type Assignment struct {
 
 	// Command is what is to be started if the module is a program of its own, in another language: see Alone.
 	Command []string `json:"command,omitempty"`
+	// StopAll says that the request to stop goes to what the program has started, too.
+	StopAll bool `json:"stop_all,omitempty"`
 }

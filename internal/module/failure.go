@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"syscall"
 
 	"github.com/concurrent-modular-agent/coma/internal/interp"
 	"github.com/concurrent-modular-agent/coma/internal/modproc"
@@ -65,19 +64,3 @@ const hostPrefix = "github.com/concurrent-modular-agent/coma/internal/module.(*f
 
 // shortFunction is a compiled function's name with its package's last part only.
 func shortFunction(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
-
-// signalName is the name that people know a signal by.
-func signalName(s syscall.Signal) string {
-	switch s {
-	case syscall.SIGKILL:
-		return "SIGKILL (from outside, or by the system when memory ran out)"
-	case syscall.SIGTERM:
-		return "SIGTERM"
-	case syscall.SIGSEGV:
-		return "SIGSEGV"
-	case syscall.SIGABRT:
-		return "SIGABRT"
-	default:
-		return "signal " + s.String()
-	}
-}

@@ -67,7 +67,7 @@ func StartProcess(ctx context.Context, spec Spec, out Output) (Instance, error) 
 		if err != nil {
 			return nil, err
 		}
-		assignment.Command, env = ready.Command, ready.Env
+		assignment.Command, assignment.StopAll, env = ready.Command, ready.StopAll, ready.Env
 		p.tail = &tail{out: out}
 	}
 	if err := p.spawn(env); err != nil {
@@ -379,7 +379,7 @@ func (p *process) failure(said story, err error, killed time.Duration) *Failure 
 	case sig == syscall.SIGTERM && asked:
 		return nil
 	case sig != 0:
-		return &Failure{Cause: "killed by " + signalName(sig)}
+		return &Failure{Cause: "killed by " + modproc.SignalName(sig)}
 	}
 	failure := &Failure{Cause: fmt.Sprintf("exit status %d", exit.ExitCode())}
 	if words := p.words.Text(); len(words) > 0 && !said.answered {
@@ -400,7 +400,7 @@ func (p *process) programFailure(ended modproc.Ended) *Failure {
 	case asked && ended.Status == 128+int(syscall.SIGTERM): // how shells pass on that a command was ended by a signal
 		return nil
 	}
-	return p.spec.Program.Death(ended, p.tail.lines())
+	return p.spec.Program.Death(ended, p.tail.lines(), p.spec.memoryLimit())
 }
 
 // signalled is the signal that ended a process, 0 if it exited.

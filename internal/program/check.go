@@ -38,7 +38,7 @@ func (p *Program) check(ctx context.Context, interpreter string, e environment) 
 		problems, err = p.checkPython(ctx, interpreter, e)
 	case p.Kind == Node && strings.HasPrefix(name, "node"):
 		problems, err = p.checkEach(ctx, e, interpreter, "--check", readNode)
-	case p.Kind == Shell && slices.Contains([]string{"bash", "sh", "dash", "ksh", "zsh", "busybox"}, name):
+	case p.Kind == Shell && slices.Contains(shells, name):
 		problems, err = p.checkEach(ctx, e, interpreter, "-n", readShell)
 	}
 	if err != nil && ctx.Err() == nil {

@@ -16,6 +16,9 @@ import (
 type Ready struct {
 	Command []string // of the first, the file is found
 	Env     []string // all of its environment, as NAME=value
+	// StopAll says that SIGTERM must go to its process group: a shell does nothing about a signal before the command has
+	// ended for which it waits.
+	StopAll bool
 }
 
 // Prepare finds what starts the program, and looks at its syntax: what it returns can be started, as far as can be known
@@ -34,7 +37,10 @@ func (p *Program) Prepare(ctx context.Context, env []string, memoryLimit int64) 
 	}
 	r := Ready{Command: p.Command}
 	interpreter := ""
-	var err error
+	lent, err := p.lendClient(&e)
+	if err != nil {
+		return Ready{}, err
+	}
 	if len(p.Command) > 0 {
 		var found string
 		if found, err = p.find(e, p.Command[0]); err == nil {
@@ -42,17 +48,21 @@ func (p *Program) Prepare(ctx context.Context, env []string, memoryLimit int64) 
 			interpreter = found
 		}
 	} else {
-		r.Command, interpreter, err = p.command(e, venv, memoryLimit)
+		r.Command, interpreter, err = p.command(e, venv, lent, memoryLimit)
 	}
 	if err != nil {
 		return Ready{}, p.refuse(err)
 	}
 	r.Env = e
+	r.StopAll = slices.Contains(shells, filepath.Base(interpreter)) || p.Kind == Shell
 	if err := p.check(ctx, interpreter, e); err != nil {
 		return Ready{}, err
 	}
 	return r, nil
 }
+
+// shells are interpreters that know -n, and wait for their commands.
+var shells = []string{"bash", "sh", "dash", "ksh", "zsh", "busybox"}
 
 // refuse is an error about the program as a whole.
 func (p *Program) refuse(err error) error {
@@ -63,8 +73,9 @@ func (p *Program) refuse(err error) error {
 	return &modproc.LoadError{Problems: []modproc.Problem{{File: modproc.ShownFile(file, p.ProjectDir), Message: err.Error()}}}
 }
 
-// command is how a file is started by its kind, and the interpreter that can check it; "" for none.
-func (p *Program) command(e environment, venv string, memoryLimit int64) (args []string, interpreter string, err error) {
+// command is how a file is started by its kind, with the arguments that coma's library asks for, and the interpreter that
+// can check it; "" for none.
+func (p *Program) command(e environment, venv string, lent []string, memoryLimit int64) (args []string, interpreter string, err error) {
 	switch p.Kind {
 	case Python:
 		interpreter, err = p.python(e, venv)
@@ -81,7 +92,7 @@ func (p *Program) command(e environment, venv string, memoryLimit int64) (args [
 			// Node fits its heap to the machine's memory; told of the limit, it collects garbage before it meets it.
 			args = append(args, fmt.Sprintf("--max-old-space-size=%d", max(memoryLimit/4*3>>20, 16)))
 		}
-		return append(args, p.File), interpreter, nil
+		return append(append(args, lent...), p.File), interpreter, nil
 	case Shell:
 		args, err = p.shell(e)
 		if err != nil {

@@ -11,6 +11,7 @@
 //   - imports.go: which files of the project it reads, by its import statements
 //   - framework.go: modules of the Python framework, and what starts them
 //   - prepare.go: which interpreter starts it, with which environment
+//   - client.go: coma's own library for the program's language, which need not be installed
 //   - check.go: the look at its syntax before a running generation is stopped for it
 //   - shim.go, usage_linux.go: the process before it
 //   - death.go: why it ended, from the last lines of its standard error

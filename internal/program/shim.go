@@ -57,7 +57,11 @@ func (s *shim) RunAlone(ctx context.Context, tell func(modproc.Report)) *modproc
 	beside.Go(func() {
 		select {
 		case <-ctx.Done():
-			_ = cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended
+			if s.assignment.StopAll {
+				_ = syscall.Kill(0, syscall.SIGTERM) // does not fail; here it has been heard already
+			} else {
+				_ = cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended
+			}
 		case <-ended:
 		}
 	})

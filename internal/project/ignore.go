@@ -2,6 +2,7 @@ package project
 
 import (
 	"fmt"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -14,13 +15,26 @@ type ignore struct {
 }
 
 // Ignored says whether whatever happens to path (absolute, in the project) changes nothing: an editor's leftover, a test, a dot
-// folder, something that coma.yaml's watch.ignore names, or something below such a folder.
+// folder, a Python environment, something that coma.yaml's watch.ignore names, or something below such a folder.
 func (p *Project) Ignored(path string, folder bool) bool {
 	rel, err := filepath.Rel(p.Dir, path)
 	if err != nil || rel == "." || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 		return false
 	}
-	return p.ignore.ignored(filepath.ToSlash(rel), folder)
+	return p.ignore.ignored(filepath.ToSlash(rel), folder) || p.inVirtualenv(rel, folder)
+}
+
+// inVirtualenv tells whether a path relative to the project is, or lies in, a Python environment, whatever its name is.
+func (p *Project) inVirtualenv(rel string, folder bool) bool {
+	if !folder {
+		rel = filepath.Dir(rel)
+	}
+	for ; rel != "."; rel = filepath.Dir(rel) {
+		if _, err := os.Lstat(filepath.Join(p.Dir, rel, "pyvenv.cfg")); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // ignored takes a path relative to the project, with slashes.
