@@ -87,21 +87,25 @@ func (id Identity) Publish(topic string) bool {
 }
 
 // Hear reports whether the identity may be told what is published on a topic.
-func (id Identity) Hear(topic string) bool {
+func (id Identity) Hear(topic string) bool { return id.Within(topic) }
+
+// Subscribe reports whether the identity may subscribe to a pattern. What it hears by it is still to be decided topic by
+// topic (see Hear): "#" may be subscribed to by whoever has "#", who then hears nothing of others' agents. A shared
+// subscription takes messages from others: it has to lie within what may be heard.
+func (id Identity) Subscribe(pattern string) bool {
+	plain := unshared(pattern)
+	if plain != pattern || !strings.ContainsAny(plain, "+#") {
+		return id.Within(plain)
+	}
 	p, _ := id.Permissions()
-	return p.topic(p.Subscribe, topic, messages, states)
+	return p.Admin || p.topic(nil, plain, messages, states) ||
+		slices.ContainsFunc(p.Subscribe, func(allowed string) bool { return Covers(allowed, plain) })
 }
 
-// Subscribe reports whether the identity may subscribe to a pattern. What it hears by it is still decided topic by topic
-// (see Hear): "#" may be subscribed to by whoever has "#", who then hears nothing of others' agents.
-func (id Identity) Subscribe(pattern string) bool {
+// Within reports whether the identity may hear all that is published on topics that match a pattern.
+func (id Identity) Within(pattern string) bool {
 	p, _ := id.Permissions()
-	if p.Admin {
-		return true
-	}
-	pattern = unshared(pattern)
-	return slices.ContainsFunc(p.Subscribe, func(allowed string) bool { return Covers(allowed, pattern) }) ||
-		p.topic(nil, pattern, messages, states)
+	return p.topic(p.Subscribe, pattern, messages, states)
 }
 
 func (p Permissions) agent(name string) bool {
@@ -135,11 +139,11 @@ func (p Permissions) topic(patterns []string, topic string, own ...string) bool 
 	})
 }
 
-// ruled reports whether a topic is an agent's or coma's own. Wildcards do not reach there: a pattern that gives access to
-// such topics has to spell the first three levels, which name the agent or the host.
+// ruled reports whether a topic, or one that a pattern matches, is an agent's or coma's own. Wildcards do not reach there: a
+// pattern that gives access to such topics has to spell the first three levels, which name the agent or the host.
 func ruled(topic string) bool {
 	first, _, _ := strings.Cut(topic, "/")
-	return first == "coma" || first == "concurrent_modular_agent"
+	return first == "coma" || first == "concurrent_modular_agent" || first == "+" || first == "#"
 }
 
 func spelled(pattern string) bool {
