@@ -9,11 +9,23 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
+	"github.com/concurrent-modular-agent/coma/internal/link"
 )
 
 // onBackends calls do with each backend of the user that runs, until one of them knows what is asked about: its answer
-// counts. With offline, the stores on disk are asked where no backend runs.
+// counts. With offline, the stores on disk are asked where no backend runs. Inside a module it is the module's own that
+// is asked, and no other.
 func onBackends(ctx context.Context, offline bool, do func(api.Backend) error) error {
+	if c, ok, err := inside(); ok || err != nil {
+		if err != nil {
+			return err
+		}
+		host, err := link.Dial(ctx, c.address, c.token)
+		if err != nil {
+			return err
+		}
+		return errors.Join(do(host), host.Close())
+	}
 	dirs, err := folders.FromEnv()
 	if err != nil {
 		return err

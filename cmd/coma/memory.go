@@ -20,14 +20,17 @@ func newMemory() *cobra.Command {
 		Use:   "memory",
 		Short: "Look into memories, back them up, carry records in and out, remove them",
 		Long: `Each agent has one memory, which outlives its runs. These commands work on it whether the agent, or any
-backend, runs or not.`,
+backend, runs or not. Inside a module they are about the memory of its own agent, which is not named then.`,
 		Example: `  coma memory ls
   coma memory query garden "what did the rose say"
   coma memory backup garden garden.jsonl.gz
   coma memory import garden http://localhost:8001/collection`,
 	})
-	cmd.AddCommand(newMemoryLs(), newMemoryShow(), newMemoryQuery(), newMemoryBackup(), newMemoryRestore(),
-		newMemoryExport(), newMemoryImport(), newMemoryReembed(), newMemoryCompact(), newMemoryRm())
+	cmd.AddCommand(newMemoryLs(), newMemoryRm())
+	for _, sub := range []*cobra.Command{newMemoryAdd(), newMemoryShow(), newMemoryQuery(), newMemoryBackup(), newMemoryRestore(),
+		newMemoryExport(), newMemoryImport(), newMemoryReembed(), newMemoryCompact()} {
+		cmd.AddCommand(ofAgent(sub))
+	}
 	return cmd
 }
 
@@ -120,6 +123,11 @@ func allMemories(ctx context.Context, all bool) ([]api.MemoryInfo, error) {
 
 // withMemory calls do with an agent's memory.
 func withMemory(ctx context.Context, agent string, do func(api.Memory) error) error {
+	if c, ok, err := inside(); err != nil {
+		return err
+	} else if ok && c.Agent == agent {
+		return c.asGuest(ctx, func(_ context.Context, s api.Session) error { return do(s.Memory()) })
+	}
 	return onBackends(ctx, true, func(b api.Backend) error {
 		memory, err := b.OpenMemory(ctx, agent)
 		if err != nil {

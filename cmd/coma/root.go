@@ -24,7 +24,8 @@ func execute(args []string) int {
 		err = out.failure()
 	}
 	var silent silentError
-	if err != nil && !errors.As(err, &silent) {
+	var coded codeError
+	if err != nil && !errors.As(err, &silent) && !errors.As(err, &coded) {
 		fmt.Fprintln(os.Stderr, "coma:", strings.TrimSpace(err.Error()))
 	}
 	return exitCode(err)
@@ -57,6 +58,7 @@ func (o *output) failure() error {
 const (
 	groupAgents  = "agents"
 	groupTalk    = "talk"
+	groupModule  = "module"
 	groupBackend = "backend"
 	groupOther   = "other"
 )
@@ -80,6 +82,7 @@ talk by messages and share one memory, and each can be edited while the agent li
 	root.AddGroup(
 		&cobra.Group{ID: groupAgents, Title: "Agents:"},
 		&cobra.Group{ID: groupTalk, Title: "Messages and memory:"},
+		&cobra.Group{ID: groupModule, Title: "Inside a module (a script, or what a module starts):"},
 		&cobra.Group{ID: groupBackend, Title: "Backend:"},
 		&cobra.Group{ID: groupOther, Title: "Other:"},
 	)
@@ -91,6 +94,7 @@ talk by messages and share one memory, and each can be edited while the agent li
 	}
 	add(groupAgents, newNew(), newCheck(), newBuild(), newRun(), newPs())
 	add(groupTalk, newSend(), newListen(), newMessages(), newMemory())
+	add(groupModule, newReceive(), newPublish(), newSubscribe(), newUnsubscribe(), newPending(), newKeep(), newKept(), newLog(), newPrint(), newInput())
 	add(groupBackend, newBackend(), newDoctor())
 	add(groupOther, newVersion())
 	root.AddCommand(&cobra.Command{Use: "exit-codes", Short: "What coma's exit codes mean", Long: exitCodesHelp})

@@ -28,18 +28,29 @@ func newSend() *cobra.Command {
 		Short: "Send a message to a module",
 		Long: `Send puts a message into a module's mailbox: the words given, joined by spaces, or without words all of
 standard input. It returns when the message has been accepted; a module that does not run finds it
-when it starts. While the mailbox is full, send waits.`,
+when it starts. While the mailbox is full, send waits.
+
+Inside a module, the message is the module's: modules of its own agent are named without the agent.`,
 		Example: `  coma send garden/greeter hello there
   coma send garden/reader < book.txt
   tail -f sensor.log | coma send garden/sensor --lines`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeFirst(completeModules),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			c, ok, err := inside()
+			if err != nil {
+				return err
+			}
+			if ok {
+				return c.asGuest(cmd.Context(), func(ctx context.Context, s api.Session) error {
+					return send(ctx, s.Send, cmd.InOrStdin(), args[0], args[1:], opt)
+				})
+			}
 			if _, _, err := address(args[0]); err != nil {
 				return err
 			}
 			return onBackends(cmd.Context(), true, func(b api.Backend) error {
-				return send(cmd.Context(), b, cmd.InOrStdin(), args[0], args[1:], opt)
+				return send(cmd.Context(), fromOutside(b), cmd.InOrStdin(), args[0], args[1:], opt)
 			})
 		},
 	}
@@ -48,32 +59,47 @@ when it starts. While the mailbox is full, send waits.`,
 	return cmd
 }
 
-func send(ctx context.Context, b api.Backend, in io.Reader, to string, words []string, opt sendOptions) error {
+// sender sends one message; see api.Session.Send.
+type sender func(context.Context, api.Message) error
+
+func fromOutside(b api.Backend) sender {
+	return func(ctx context.Context, m api.Message) error { return b.Post(ctx, "cli", m) }
+}
+
+func send(ctx context.Context, by sender, in io.Reader, to string, words []string, opt sendOptions) error {
 	if opt.lines {
 		if len(words) > 0 {
 			return usagef("--lines reads standard input: leave the text out")
 		}
-		return sendLines(ctx, b, in, to, opt.timeout)
+		return sendLines(ctx, by, in, to, opt.timeout)
 	}
-	text := strings.Join(words, " ")
-	if len(words) == 0 {
-		if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-			fmt.Fprintln(os.Stderr, "type the message; Ctrl-D ends it")
-		}
-		all, err := io.ReadAll(io.LimitReader(in, api.MaxMessageBytes+1))
-		if err != nil {
-			return fmt.Errorf("read standard input: %w", err)
-		}
-		text = string(all)
+	text, err := textOf(in, words)
+	if err != nil {
+		return err
 	}
-	return post(ctx, b, to, text, opt.timeout)
+	return post(ctx, by, to, text, opt.timeout)
 }
 
-func sendLines(ctx context.Context, b api.Backend, in io.Reader, to string, timeout time.Duration) error {
+// textOf is the words given, joined by spaces, or without words all of standard input.
+func textOf(in io.Reader, words []string) (string, error) {
+	if len(words) > 0 {
+		return strings.Join(words, " "), nil
+	}
+	if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprintln(os.Stderr, "type the message; Ctrl-D ends it")
+	}
+	all, err := io.ReadAll(io.LimitReader(in, api.MaxMessageBytes+1))
+	if err != nil {
+		return "", fmt.Errorf("read standard input: %w", err)
+	}
+	return string(all), nil
+}
+
+func sendLines(ctx context.Context, by sender, in io.Reader, to string, timeout time.Duration) error {
 	scanner := bufio.NewScanner(in)
 	scanner.Buffer(nil, api.MaxMessageBytes)
 	for sent := 0; scanner.Scan(); sent++ {
-		if err := post(ctx, b, to, scanner.Text(), timeout); err != nil {
+		if err := post(ctx, by, to, scanner.Text(), timeout); err != nil {
 			if sent == 0 {
 				return err // maybe another backend knows the module
 			}
@@ -86,13 +112,13 @@ func sendLines(ctx context.Context, b api.Backend, in io.Reader, to string, time
 	return nil
 }
 
-func post(ctx context.Context, b api.Backend, to, text string, timeout time.Duration) error {
+func post(ctx context.Context, by sender, to, text string, timeout time.Duration) error {
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	err := b.Post(ctx, "cli", api.Message{ID: api.NewID(), To: to, Text: text})
+	err := by(ctx, api.Message{ID: api.NewID(), To: to, Text: text})
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("send to %s: not accepted within %s: its mailbox is full (see coma messages ls %s)", to, timeout, to)
 	}

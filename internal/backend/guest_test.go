@@ -32,7 +32,7 @@ func (s script) receive() api.Message {
 	s.t.Helper()
 	session := s.join(link.Continue)
 	var got api.Message
-	err := session.Deliver(within(s.t), func(m api.Message) error {
+	_, err := session.Deliver(within(s.t), true, func(m api.Message) error {
 		got = m
 		return nil
 	})
@@ -144,7 +144,7 @@ func TestContinue(t *testing.T) {
 			s.want("0", 0)
 			session := s.join(link.Continue)
 			broken := errors.New("broken pipe")
-			if err := session.Deliver(within(t), func(api.Message) error { return broken }); !errors.Is(err, broken) {
+			if _, err := session.Deliver(within(t), true, func(api.Message) error { return broken }); !errors.Is(err, broken) {
 				t.Errorf("deliver: %v", err)
 			}
 			if err := session.Leave(within(t)); err != nil {
@@ -168,7 +168,7 @@ func TestContinue(t *testing.T) {
 					finished = err != nil || boxes[0].Waiting == 0
 				}
 			}()
-			if err := session.Deliver(ctx, func(m api.Message) error { return fmt.Errorf("received %q", m.Text) }); !errors.Is(err, context.Canceled) {
+			if _, err := session.Deliver(ctx, true, func(m api.Message) error { return fmt.Errorf("received %q", m.Text) }); !errors.Is(err, context.Canceled) {
 				t.Errorf("deliver: %v", err)
 			}
 			if err := session.Leave(within(t)); err != nil {

@@ -286,11 +286,12 @@ func (s *Session) TryReceive(ctx context.Context) (api.Message, bool, error) {
 	return s.take(ctx, false)
 }
 
-// Deliver receives as Receive does, for a program that may end at any moment. The message is in hand only once deliver has
-// returned nil: if it fails, or this process is killed before, the message is the next to be received.
-func (s *Session) Deliver(ctx context.Context, deliver func(api.Message) error) error {
+// Deliver receives as Receive does, or without wait as TryReceive does, for a program that may end at any moment. The
+// message is in hand only once deliver has returned nil: if it fails, or this process is killed before, the message is the
+// next to be received.
+func (s *Session) Deliver(ctx context.Context, wait bool, deliver func(api.Message) error) (ok bool, err error) {
 	if err := s.alone(ctx); err != nil {
-		return err
+		return false, err
 	}
 	defer func() { <-s.receiving }()
 	s.mu.Lock()
@@ -301,27 +302,26 @@ func (s *Session) Deliver(ctx context.Context, deliver func(api.Message) error) 
 	s.mu.Unlock()
 	// The host has heard of what is finished with when it answers, and has sent what is there.
 	if err := s.wire.call(ctx, methodPoll, nextParams{Ack: done}, nil); err != nil {
-		return err
+		return false, err
 	}
 	for {
 		m, ok, err := s.first()
-		switch {
-		case err != nil:
-			return err
-		case !ok:
-		default:
+		if err != nil || !ok && !wait {
+			return false, err
+		}
+		if ok {
 			if err := deliver(m); err != nil {
-				return err
+				return false, err
 			}
 			s.handed(ctx, m)
-			return nil
+			return true, nil
 		}
 		select {
 		case <-s.arrived:
 		case <-s.wire.ended:
-			return s.wire.err
+			return false, s.wire.err
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
 }
