@@ -28,6 +28,14 @@ type Process struct {
 
 	mu      sync.Mutex
 	session api.Session // nil until the module has its seat
+	last    func()      // see AtHostsEnd
+}
+
+// AtHostsEnd says what is to be done when the host has died, before this process and its group are killed.
+func (p *Process) AtHostsEnd(do func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = do
 }
 
 // Main is the whole life of a module's process; the host has started it. It returns the exit code: 0 if the module is
@@ -152,6 +160,12 @@ func (p *Process) obey(start chan<- struct{}) {
 	for {
 		var next Order
 		if err := ReadLine(p.orders, MaxOrder, &next); err != nil {
+			p.mu.Lock()
+			last := p.last
+			p.mu.Unlock()
+			if last != nil {
+				last()
+			}
 			_ = syscall.Kill(0, syscall.SIGKILL) // does not fail: this process is in its own group
 		}
 		if next.Start && start != nil {

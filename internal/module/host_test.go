@@ -74,26 +74,33 @@ func TestHostKilled(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			dir := project(t, map[string]string{"chat/chat.go": wrap([]string{"os/exec", "os/signal"}, test.body, test.init, "var _ = exec.Command\nvar _ = signal.Ignore")})
-			host := exec.Command(os.Args[0])
-			host.Env = append(os.Environ(), "COMA_TEST_HOST="+dir)
-			stdout, err := host.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := host.Start(); err != nil {
-				t.Fatal(err)
-			}
-			if line, err := bufio.NewReader(stdout).ReadString('\n'); strings.TrimSpace(line) != "on" {
-				t.Fatalf("host says %q, %v", line, err)
-			}
-			if len(running(t, "COMA_TEST_HOST="+dir)) < 2 {
-				t.Fatal("the module does not run")
-			}
-			host.Process.Kill()
-			host.Wait()
-			waitGone(t, "COMA_TEST_HOST="+dir)
+			killHost(t, dir)
 		})
 	}
+}
+
+// killHost starts a host of the project, with more in its environment, kills it when its module says that it is on, and
+// waits until nothing of it is left.
+func killHost(t *testing.T, dir string, more ...string) {
+	t.Helper()
+	host := exec.Command(os.Args[0])
+	host.Env = append(append(os.Environ(), "COMA_TEST_HOST="+dir), more...)
+	stdout, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); strings.TrimSpace(line) != "on" {
+		t.Fatalf("host says %q, %v", line, err)
+	}
+	if len(running(t, "COMA_TEST_HOST="+dir)) < 2 {
+		t.Fatal("the module does not run")
+	}
+	host.Process.Kill()
+	host.Wait()
+	waitGone(t, "COMA_TEST_HOST="+dir)
 }
 
 // TestWaits checks that a module does not run before Start, and ends without having run.

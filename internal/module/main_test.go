@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/program"
 )
 
 // The test program is also a module's process, a host that is to be killed, and a process that a module starts.
@@ -204,6 +205,11 @@ func failureOf(t *testing.T, e Exit) *Failure {
 func hostMain() {
 	dir := os.Getenv("COMA_TEST_HOST")
 	s := spec(Source{Name: "chat", Dir: filepath.Join(dir, "chat"), ProjectDir: dir, GoFiles: []string{filepath.Join(dir, "chat", "chat.go")}})
+	if file := os.Getenv("COMA_TEST_PROGRAM"); file != "" {
+		path := filepath.Join(dir, file)
+		p := program.Find(path, program.KindOf(path), filepath.Dir(path), dir, func(string, bool) bool { return false })
+		s.GoFiles, s.Dir, s.Program = nil, p.Dir, &p
+	}
 	i, err := StartProcess(context.Background(), s, lineFunc(func(text string) { os.Stdout.WriteString(text + "\n") }))
 	if err == nil {
 		err = i.Start()

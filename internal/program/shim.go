@@ -22,6 +22,8 @@ type Shim struct{}
 
 // Load implements modproc.Engine. The host has looked at the program already.
 func (Shim) Load(_ context.Context, p *modproc.Process) (modproc.Program, error) {
+	adoptOrphans()
+	p.AtHostsEnd(killAll)
 	return &shim{assignment: p.Assignment()}, nil
 }
 
@@ -44,7 +46,6 @@ func (s *shim) RunAlone(ctx context.Context, tell func(modproc.Report)) *modproc
 	signal.Reset(syscall.SIGINT)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
 
-	adoptOrphans()
 	cmd := exec.Command(s.assignment.Command[0], s.assignment.Command[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -99,8 +100,9 @@ func (s *shim) limit(ended <-chan struct{}, tell func(modproc.Report)) {
 			return
 		case <-look.C:
 		}
-		if usage(os.Getpid()) > limit {
+		if usage(os.Getpid(), limit) > limit {
 			tell(modproc.Report{Failure: modproc.MemoryFailure(limit)})
+			killAll()
 			_ = syscall.Kill(0, syscall.SIGKILL) // does not fail: this process is in its own group
 		}
 	}

@@ -13,17 +13,38 @@ import (
 // finds it. It fails only on systems older than Linux 3.4, where such processes are not counted.
 func adoptOrphans() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
-// usage is the memory, in bytes, of all processes below pid. Memory that they share, as forked processes do, counts once.
-func usage(pid int) int64 {
-	var resident int64
-	below := descendants(pid, nil)
-	for _, p := range below {
-		resident += residentOf(p)
+// killAll kills what the program has started, wherever that is now: in its process group or out of it. What appears while
+// we look is found by looking again.
+func killAll() {
+	for range 10 {
+		below := descendants(os.Getpid(), nil)
+		if len(below) == 0 {
+			return
+		}
+		for _, p := range below {
+			_ = unix.Kill(p, unix.SIGKILL) // fails only if it has ended, or has become another user's
+		}
 	}
-	return resident
 }
 
-// descendants are the processes below pid. Zombies that have become this process's children are let go.
+// usage is the memory, in bytes, of all processes below pid: what is resident, and of what they share, as forked processes
+// do, each one's part where it matters.
+func usage(pid int, limit int64) int64 {
+	below := descendants(pid, nil)
+	if resident := sum(below, residentOf); resident <= limit || len(below) == 1 {
+		return resident
+	}
+	return sum(below, partOf) // slower: only where the limit seems to be exceeded
+}
+
+func sum(processes []int, of func(pid int) int64) (bytes int64) {
+	for _, p := range processes {
+		bytes += of(p)
+	}
+	return bytes
+}
+
+// descendants are the processes below pid.
 func descendants(pid int, found []int) []int {
 	const most = 10_000 // a fork bomb is ended for the memory of these
 	folder := "/proc/" + strconv.Itoa(pid) + "/task"
@@ -47,8 +68,7 @@ func descendants(pid int, found []int) []int {
 	return found
 }
 
-// residentOf is the resident memory of a process in bytes, with what it shares with others divided among them; 0 if it has
-// ended.
+// residentOf is the resident memory of a process in bytes; 0 if it has ended.
 func residentOf(pid int) int64 {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
 	if err != nil {
@@ -63,4 +83,22 @@ func residentOf(pid int) int64 {
 		return 0
 	}
 	return pages * int64(os.Getpagesize())
+}
+
+// partOf is the same with what is shared divided among those that share it.
+func partOf(pid int) int64 {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
+	if err != nil {
+		return residentOf(pid) // systems older than Linux 4.14
+	}
+	for line := range bytes.Lines(text) {
+		if rest, ok := bytes.CutPrefix(line, []byte("Pss:")); ok {
+			if fields := bytes.Fields(rest); len(fields) == 2 {
+				if kilobytes, err := strconv.ParseInt(string(fields[0]), 10, 64); err == nil {
+					return kilobytes << 10
+				}
+			}
+		}
+	}
+	return residentOf(pid)
 }

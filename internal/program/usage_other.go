@@ -7,8 +7,11 @@ import "github.com/shirou/gopsutil/v4/process"
 // adoptOrphans does nothing: other systems give orphans to init.
 func adoptOrphans() {}
 
+// killAll does nothing: what has left the process group is not known here.
+func killAll() {}
+
 // usage is the memory, in bytes, of all processes below pid; what they share counts in each.
-func usage(pid int) int64 {
+func usage(pid int, _ int64) int64 {
 	self, err := process.NewProcess(int32(pid))
 	if err != nil {
 		return 0
