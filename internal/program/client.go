@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/concurrent-modular-agent/coma/clients/js"
+	"github.com/concurrent-modular-agent/coma/clients/python"
 )
 
 // nodeClient is how JavaScript names coma's own library.
@@ -22,6 +23,16 @@ var nodeClient = regexp.MustCompile(`["']coma["']`)
 // that is installed comes first for JavaScript; for Python, in the program's own folder. The arguments are for node.
 func (p *Program) lendClient(e *environment) (args []string, err error) {
 	switch {
+	case p.Kind == Python && p.mentions(func(source []byte) bool { return slices.Contains(pythonImports(source), "coma") }):
+		dir, err := unpack(python.Files)
+		if err != nil {
+			return nil, err
+		}
+		path := dir
+		if before := e.get("PYTHONPATH"); before != "" {
+			path = before + string(filepath.ListSeparator) + dir
+		}
+		e.set("PYTHONPATH", path)
 	case p.Kind == Node && p.mentions(nodeClient.Match):
 		dir, err := unpack(js.Files, "node_modules", "coma")
 		if err != nil {
