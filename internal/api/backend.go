@@ -17,6 +17,8 @@ type Backend interface {
 	Agents(ctx context.Context) ([]AgentState, error)
 	// Post sends a message from outside, as from ("cli").
 	Post(ctx context.Context, from string, m Message) error
+	// Publish sends bytes from outside to any MQTT topic, as Session.Publish does for a module.
+	Publish(ctx context.Context, from string, p Publication) error
 	// Listen calls heard for everything published on topics that match an MQTT pattern, until ctx ends; the first call,
 	// without a topic, says that it listens. Messages to
 	// modules are among it, on MessageTopic. What a slow listener misses is counted in Heard.Missed of the next one.

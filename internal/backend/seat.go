@@ -386,6 +386,11 @@ func (s *seat) Pending(context.Context) (int, error) { return s.box.Pending(), n
 // Publish implements api.Session. What is published on a module's message topic is a message to it, with all that comes
 // with one: the sender's name, and waiting while the mailbox is full.
 func (s *seat) Publish(ctx context.Context, p api.Publication) error {
+	return s.agent.backend.publish(ctx, s.name, p, s.Send)
+}
+
+// publish publishes for from, in whose name send sends messages.
+func (b *Backend) publish(ctx context.Context, from string, p api.Publication, send func(context.Context, api.Message) error) error {
 	if len(p.Payload) > api.MaxMessageBytes {
 		return fmt.Errorf("publish to %s: %d bytes: %w: at most %d", p.Topic, len(p.Payload), api.ErrTooLarge, api.MaxMessageBytes)
 	}
@@ -393,12 +398,12 @@ func (s *seat) Publish(ctx context.Context, p api.Publication) error {
 		return err
 	}
 	if name, module, ok := addressee(p.Topic); ok && !p.Retain {
-		err := s.Send(ctx, api.Message{To: name + "/" + module, Text: string(p.Payload)})
+		err := send(ctx, api.Message{To: name + "/" + module, Text: string(p.Payload)})
 		if !errors.Is(err, api.ErrUnknown) && !errors.Is(err, api.ErrInvalid) {
 			return err
 		}
 	}
-	return s.agent.backend.broker.publish(ctx, s.name, p)
+	return b.broker.publish(ctx, from, p)
 }
 
 // Log implements api.Session.

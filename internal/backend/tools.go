@@ -78,6 +78,14 @@ func (b *Backend) Post(ctx context.Context, from string, m api.Message) error {
 	return b.deliver(ctx, nil, m, false)
 }
 
+// Publish implements api.Backend.
+func (b *Backend) Publish(ctx context.Context, from string, p api.Publication) error {
+	if b.opt.Offline {
+		return fmt.Errorf("publish to %s: %w", p.Topic, errOffline)
+	}
+	return b.publish(ctx, from, p, func(ctx context.Context, m api.Message) error { return b.Post(ctx, from, m) })
+}
+
 // Mailboxes implements api.Backend.
 func (b *Backend) Mailboxes(_ context.Context, name string) ([]api.Mailbox, error) {
 	a, err := b.use(name, nil)

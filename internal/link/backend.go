@@ -110,6 +110,11 @@ func (c *Client) Post(ctx context.Context, from string, m api.Message) error {
 	return c.wire.call(ctx, methodPost, &sendParams{wireMessage: toWire(m)}, nil)
 }
 
+// Publish implements api.Backend. The host calls whoever publishes without a session "cli", whatever from is.
+func (c *Client) Publish(ctx context.Context, _ string, p api.Publication) error {
+	return c.wire.call(ctx, methodPublish, p, nil)
+}
+
 // Mailboxes implements api.Backend.
 func (c *Client) Mailboxes(ctx context.Context, agent string) (boxes []api.Mailbox, err error) {
 	err = c.wire.call(ctx, methodMailboxes, mailboxParams{Agent: agent}, &boxes)
