@@ -63,7 +63,6 @@ from typing import (
     Iterator,
     List,
     Mapping,
-    NoReturn,
     Optional,
     Sequence,
     Set,
@@ -2138,3 +2137,586 @@ def _place(
     generation = env.get("COMA_GENERATION", "") if inside else ""
     core = _Core(str(found["COMA_AGENT"]), str(found["COMA_MODULE"]), int(generation) if generation.isdigit() else 0)
     return core, _Address.parse(str(found["COMA_API"])), env.get("COMA_TOKEN", "") if token is None else token, inside
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The face for asyncio
+
+
+class _Stream(asyncio.Protocol):
+    """A connection to the host: the handshake, then frames."""
+
+    def __init__(self, address: _Address, token: str, wire: _AsyncWire) -> None:
+        self._address, self._wire = address, wire
+        self._key = _new_key()
+        self._hello = address.greeting(token, self._key)
+        self._head: Optional[bytes] = b""  # of the host's answer, while it comes
+        self._frames = _Frames()
+        self.transport: Optional[asyncio.Transport] = None
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        connection = transport.get_extra_info("socket")
+        if connection is not None and not self._address.path:
+            _keep_alive(connection)
+        transport.write(self._hello)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            if self._head is not None:
+                self._head += data
+                if b"\r\n\r\n" not in self._head:
+                    if len(self._head) > _MAX_HEAD:
+                        raise Away(f"connect to {self._address.url}: what answers there is no host of coma")
+                    return
+                head, _, data = self._head.partition(b"\r\n\r\n")
+                self._head = None
+                self._address.check(head, self._key)
+                self.ready.set_result(None)
+                self._wire.attached(self)
+            for opcode, payload in self._frames.feed(data):
+                if opcode == _TEXT:
+                    self._wire.core.take_in(payload)
+                elif opcode == _PING:
+                    self.write(_frame(_PONG, payload))
+                elif opcode == _CLOSE:
+                    raise _Broken(1000, "the host has closed the connection")
+            self._wire.moved()
+        except Error as e:  # the handshake's
+            self.ready.set_exception(e)
+            self.end()
+        except _Broken as e:
+            self.write(_close_frame(e.code))
+            self.end()
+
+    def connection_lost(self, e: Optional[Exception]) -> None:
+        if not self.ready.done():
+            reason = f": {e}" if e else ""
+            self.ready.set_exception(
+                Away(f"connect to {self._address.url}: the connection ended before the host answered{reason}")
+            )
+        if not self.lost.done():
+            self.lost.set_result(None)
+        self._wire.lost(self)
+
+    def write(self, data: bytes) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def waiting(self) -> int:
+        """How many bytes are still to be written."""
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
+
+    def end(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+_MAX_UNWRITTEN = 16 << 20  # bytes, after which output is no longer given to a host that does not read
+
+
+class _AsyncWire:
+    """A core and its connection, for one event loop. A task makes the connection again when it is lost."""
+
+    def __init__(self, core: _Core, address: _Address, token: str, context: Optional[ssl.SSLContext]) -> None:
+        self.core = core
+        self.stopping = False
+        self.receiving = asyncio.Lock()
+        self._address, self._token, self._context = address, token, context
+        self._stream: Optional[_Stream] = None
+        self._greeted = asyncio.Event()  # the host has answered the greeting, well or not
+        self._stoppable: Set[asyncio.Future[Any]] = set()  # what waits, and ends when the module is asked to stop
+        self._keeper: Optional[asyncio.Task[None]] = None
+
+    async def open(self, timeout: float) -> None:
+        stream = None
+        try:
+            stream = await asyncio.wait_for(self._attempt(), timeout)
+            if self.core.state is not _UP:
+                raise self.core.refusal or Away(f"connect to {self._address.url}: the host ended the connection")
+        except asyncio.TimeoutError as e:
+            raise Away(f"connect to {self._address.url}: no answer within {timeout:g} seconds") from e
+        finally:
+            if self.core.state is not _UP:
+                await self._end(Closed("the session is closed"))
+        self._keeper = asyncio.get_running_loop().create_task(self._keep(stream))
+
+    async def _attempt(self) -> _Stream:
+        """One attempt to connect and to be greeted."""
+        loop = asyncio.get_running_loop()
+        at = self._address
+        made: Tuple[Any, _Stream]
+        try:
+            if at.path:
+                made = await loop.create_unix_connection(lambda: _Stream(at, self._token, self), at.path)
+            else:
+                context = (self._context or ssl.create_default_context()) if at.tls else None
+                made = await loop.create_connection(
+                    lambda: _Stream(at, self._token, self), at.host, at.port, ssl=context
+                )
+        except Error:
+            raise
+        except OSError as e:
+            raise at.away(e) from e
+        stream = made[1]
+        try:
+            await stream.ready
+            await self._greeted.wait()
+        except BaseException:
+            stream.end()
+            await stream.lost
+            raise
+        return stream
+
+    async def _keep(self, stream: _Stream) -> None:
+        backoff = _Backoff()
+        while True:
+            await stream.lost
+            while self.core.state is not _UP:
+                await asyncio.sleep(backoff.next())
+                try:
+                    stream = await asyncio.wait_for(self._attempt(), _DIAL_TIMEOUT)
+                except (Away, asyncio.TimeoutError):
+                    continue
+                except Error as e:
+                    self.core.fail(e)
+                    return
+                if self.core.refusal is not None:
+                    if self.core.refused_for_good(_time.monotonic()):
+                        self.core.fail(self.core.refusal)
+                        return
+                    stream.end()
+                    await stream.lost
+            backoff.reset()
+
+    def attached(self, stream: _Stream) -> None:
+        self._stream = stream
+        self._greeted.clear()
+        self.core.attached()
+        self.flush()
+
+    def lost(self, stream: _Stream) -> None:
+        if self._stream is stream:
+            self._stream = None
+            self.core.lost()
+            self._greeted.set()
+
+    def moved(self) -> None:
+        """Something has come."""
+        if self.core.state is _UP or self.core.refusal is not None:
+            self._greeted.set()
+        self.flush()
+
+    def flush(self) -> None:
+        out = self.core.out
+        if out and self._stream is not None:
+            for payload in _batches(out):
+                self._stream.write(_frame(_TEXT, payload))
+            out.clear()
+
+    async def ask(self, request: _Request[T], stops: bool = False) -> T:
+        """Asks the host and waits for its answer; when it is cancelled, so is the call at the host."""
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        call = self.core.call(request, lambda: _wake(answered))
+        self.flush()
+        try:
+            await self._stopped_or(answered, stops)
+        finally:
+            if not call.done:
+                self.core.cancel(call)
+                self.flush()
+        value: T = call.value()
+        return value
+
+    async def _stopped_or(self, awaited: asyncio.Future[None], stops: bool) -> None:
+        if stops:
+            if self.stopping:
+                raise Stopped
+            self._stoppable.add(awaited)
+        try:
+            await awaited
+        finally:
+            self._stoppable.discard(awaited)
+        if stops and self.stopping:
+            raise Stopped
+
+    def tell(self, method: str, params: str) -> bool:
+        if self._stream is not None and self._stream.waiting() > _MAX_UNWRITTEN:
+            return False
+        told = self.core.notify(method, params)
+        self.flush()
+        return told
+
+    async def take(self, wait: bool) -> Optional[Message]:
+        if self.stopping:
+            self.core.give_up()
+            self.flush()
+            raise Stopped
+        message = self.core.take(wait)
+        self.flush()
+        while message is None and wait:
+            arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.core.arrived = lambda: _wake(arrived)
+            try:
+                await self._stopped_or(arrived, True)
+                message = self.core.take(True)
+                self.flush()
+            except BaseException:
+                self.core.give_up()
+                self.flush()
+                raise
+        return message
+
+    def stop(self) -> bool:
+        """Asks the module to stop; whether something of it waits and learns of it, or has a message to finish with."""
+        self.stopping = True
+        waiting = bool(self._stoppable)
+        for awaited in self._stoppable:
+            _wake(awaited)
+        return waiting or self.core.hand != 0
+
+    async def close(self, outcome: str) -> None:
+        if self.core.dead is None:
+            try:
+                await asyncio.wait_for(self.ask(self.core.close(outcome)), _CLOSE_TIMEOUT)
+            except (asyncio.TimeoutError, Replaced, Closed):  # a newer generation has the place, as it should
+                pass
+        await self._end(Closed("the session is closed"))
+
+    async def _end(self, e: Error) -> None:
+        self.core.fail(e)
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        if self._stream is not None:
+            stream = self._stream
+            stream.end()
+            await stream.lost
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class AsyncMemory:
+    """Is Memory for asyncio: the same methods, awaited. See there."""
+
+    def __init__(self, wire: _AsyncWire) -> None:
+        self._wire = wire
+
+    async def add(
+        self,
+        text: str,
+        metadata: Optional[Metadata] = None,
+        *,
+        ttl: Union[float, timedelta, None] = None,
+        time: Optional[datetime] = None,
+        vector: Optional[Vector] = None,
+    ) -> str:
+        """See Memory.add."""
+        return (await self.add_records([_one_record(text, metadata, ttl, time, vector)]))[0]
+
+    async def add_records(self, records: Iterable[Record]) -> List[str]:
+        """See Memory.add_records."""
+        return await self._wire.ask(_add(self._wire.core.new_id, records))
+
+    async def get(
+        self,
+        limit: int = 0,
+        *conditions: Condition,
+        oldest: bool = False,
+        since: Optional[datetime] = None,
+        until: Optional[datetime] = None,
+        ids: Optional[Iterable[str]] = None,
+        vectors: bool = False,
+    ) -> List[Record]:
+        """See Memory.get."""
+        request = _get(limit, conditions, oldest, since, until, ids, vectors)
+        return [] if request is None else await self._wire.ask(request)
+
+    async def query(
+        self,
+        text: str,
+        k: int = 10,
+        *conditions: Condition,
+        since: Optional[datetime] = None,
+        until: Optional[datetime] = None,
+        vectors: bool = False,
+    ) -> List[Match]:
+        """See Memory.query."""
+        return await self._wire.ask(_query(_question(text, None, k, conditions, since, until, vectors)))
+
+    async def query_vector(
+        self,
+        vector: Vector,
+        k: int = 10,
+        *conditions: Condition,
+        since: Optional[datetime] = None,
+        until: Optional[datetime] = None,
+        vectors: bool = False,
+    ) -> List[Match]:
+        """See Memory.query_vector."""
+        return await self._wire.ask(_query(_question("", vector, k, conditions, since, until, vectors)))
+
+    async def retrieve(
+        self,
+        retriever: Retriever,
+        text: str = "",
+        k: int = 10,
+        *conditions: Condition,
+        since: Optional[datetime] = None,
+        until: Optional[datetime] = None,
+        vectors: bool = False,
+    ) -> List[Match]:
+        """See Memory.retrieve."""
+        question = _question(text, None, k, conditions, since, until, vectors)
+        return await self._wire.ask(_retrieve(retriever, question))
+
+    async def retrieve_vector(
+        self,
+        retriever: Retriever,
+        vector: Vector,
+        k: int = 10,
+        *conditions: Condition,
+        since: Optional[datetime] = None,
+        until: Optional[datetime] = None,
+        vectors: bool = False,
+    ) -> List[Match]:
+        """See Memory.retrieve_vector."""
+        question = _question("", vector, k, conditions, since, until, vectors)
+        return await self._wire.ask(_retrieve(retriever, question))
+
+    async def update(self, records: Iterable[Record]) -> None:
+        """See Memory.update."""
+        await self._wire.ask(_update(records))
+
+    async def delete(
+        self, *conditions: Condition, ids: Optional[Iterable[str]] = None
+    ) -> int:
+        """See Memory.delete."""
+        request = _delete(conditions, ids)
+        return 0 if request is None else await self._wire.ask(request)
+
+    async def count(self, *conditions: Condition) -> int:
+        """See Memory.count."""
+        return await self._wire.ask(_count_records(conditions))
+
+    async def clear(self) -> int:
+        """See Memory.clear."""
+        return await self._wire.ask(_clear())
+
+
+class AsyncAgent:
+    """Is Agent for asyncio: the same methods, awaited; log and print do not wait and are called as they are. It is made by
+    connect_async, belongs to one event loop, and is an asynchronous context manager. A call ends early as all of asyncio
+    does: by cancellation, or asyncio.wait_for.
+
+    When the module is asked to stop, what waits in receive or input raises Stopped; where nothing does, and no message
+    is in hand, the task that has connected is cancelled."""
+
+    def __init__(self, wire: _AsyncWire, inside: bool) -> None:
+        core = wire.core
+        self.name = core.agent  #: the agent's name
+        self.module = core.module  #: this module's name
+        self.generation = core.generation  #: 1 for the module's first loaded version, one more with every reload
+        self.memory = AsyncMemory(wire)  #: the agent's shared memory
+        self._wire = wire
+        self._owner = asyncio.current_task()
+        self._signals = _Signals()
+        if inside:
+            loop = asyncio.get_running_loop()
+            self._signals.take(lambda: None if loop.is_closed() else _soon(loop, self._stop))
+        self._iterated = False  # a loop over the agent has ended because of a stop
+
+    def _stop(self) -> None:
+        if not self._wire.stop() and self._owner is not None:
+            self._owner.cancel()
+
+    async def send(
+        self,
+        to: str,
+        text: Union[str, bytes],
+        *,
+        content_type: str = "",
+        headers: Optional[Mapping[str, str]] = None,
+        reply_to: str = "",
+        correlation_id: str = "",
+        deadline: Optional[datetime] = None,
+        id: str = "",
+    ) -> None:
+        """See Agent.send."""
+        id = id or self._wire.core.new_id()
+        await self._wire.ask(_send(id, to, text, content_type, headers, reply_to, correlation_id, deadline))
+
+    async def send_json(self, to: str, value: Any) -> None:
+        """See Agent.send_json."""
+        await self._wire.ask(_send_json(self._wire.core.new_id(), to, value))
+
+    async def receive(self, timeout: Optional[float] = None) -> Message:
+        """See Agent.receive. TimeoutError after timeout seconds."""
+        if timeout is None:
+            return await self._receive()
+        try:
+            return await asyncio.wait_for(self._receive(), timeout)
+        except asyncio.TimeoutError as e:  # of a class of its own before Python 3.11
+            raise TimeoutError("nothing has come in time") from e
+
+    async def _receive(self) -> Message:
+        async with self._wire.receiving:
+            message = await self._wire.take(True)
+        assert message is not None
+        return message
+
+    async def try_receive(self) -> Optional[Message]:
+        """See Agent.try_receive."""
+        async with self._wire.receiving:
+            message = await self._wire.take(False)
+            if message is None:
+                await self._wire.ask(self._wire.core.poll())
+                message = await self._wire.take(False)
+            return message
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        """Receives until the module is asked to stop, and then ends (once: receiving goes on raising Stopped)."""
+        while True:
+            try:
+                message = await self.receive()
+            except Stopped:
+                if self._iterated:
+                    raise
+                self._iterated = True
+                return
+            yield message
+
+    async def pending(self) -> int:
+        """See Agent.pending."""
+        return await self._wire.ask(_pending())
+
+    async def publish(self, topic: str, text: Union[str, bytes]) -> None:
+        """See Agent.publish."""
+        await self._wire.ask(_publish(topic, text, False))
+
+    async def publish_retained(self, topic: str, text: Union[str, bytes]) -> None:
+        """See Agent.publish_retained."""
+        await self._wire.ask(_publish(topic, text, True))
+
+    async def subscribe(self, pattern: str) -> None:
+        """See Agent.subscribe."""
+        with self._wire.core.subscribing(pattern) as request:
+            await self._wire.ask(request)
+
+    async def unsubscribe(self, pattern: str) -> None:
+        """See Agent.unsubscribe."""
+        await self._wire.ask(self._wire.core.unsubscribe(pattern))
+
+    def print(self, *args: object, sep: str = " ", end: str = "") -> None:
+        """See Agent.print. It does not wait."""
+        text = sep.join(map(str, args)) + end
+        if not self._wire.tell("print", _encode({"text": text}, "print")):
+            _print_here(text)
+
+    async def input(self, prompt: str = "") -> str:
+        """See Agent.input."""
+        return await self._wire.ask(_input(prompt), stops=True)
+
+    async def keep(self, key: str, value: Any) -> None:
+        """See Agent.keep."""
+        await self._wire.ask(_keep(key, value))
+
+    async def kept(self, key: str, default: Any = None) -> Any:
+        """See Agent.kept."""
+        return await self._wire.ask(_kept(key, default))
+
+    def log(self, *args: object, level: str = "INFO", **attrs: object) -> None:
+        """See Agent.log. It does not wait."""
+        text = " ".join(map(str, args))
+        if not self._wire.tell("log", _log_entry(text, level, attrs)):
+            _log_here(text, attrs)
+
+    async def close(self, outcome: str = "finished") -> None:
+        """See Agent.close."""
+        self._signals.give_back()
+        await self._wire.close(outcome)
+
+    async def __aenter__(self) -> AsyncAgent:
+        return self
+
+    async def __aexit__(
+        self, kind: Optional[Type[BaseException]], e: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        await self.close(_outcome(e))
+        if self._wire.stopping and isinstance(e, asyncio.CancelledError):
+            raise Stopped from e
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    loop.call_soon_threadsafe(call)
+
+
+async def connect_async(
+    api: Optional[str] = None,
+    token: Optional[str] = None,
+    agent: Optional[str] = None,
+    module: Optional[str] = None,
+    *,
+    timeout: float = 10.0,
+    tls: Optional[ssl.SSLContext] = None,
+) -> AsyncAgent:
+    """Is connect for asyncio."""
+    core, address, key, inside = _place(api, token, agent, module)
+    wire = _AsyncWire(core, address, key, tls)
+    await wire.open(timeout)
+    return AsyncAgent(wire, inside)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Around a module
+
+
+def run(main: Callable[[Any], Any]) -> None:
+    """Connects, calls main with the Agent (with an AsyncAgent, in an event loop of its own, if main is a coroutine
+    function) and closes the session with what has become of it: a return is a clean end, an exception is not."""
+    if inspect.iscoroutinefunction(main):
+        asyncio.run(_run_async(main))
+        return
+    with connect() as agent:
+        main(agent)
+
+
+async def _run_async(main: Callable[[AsyncAgent], Awaitable[None]]) -> None:
+    async with await connect_async() as agent:
+        await main(agent)
+
+
+class LogHandler(logging.Handler):
+    """Sends what package logging records to the module's log: logging.getLogger().addHandler(coma.LogHandler(agent)).
+    What is given as extra goes along as key=value."""
+
+    def __init__(self, agent: Union[Agent, AsyncAgent], level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self._agent = agent
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            attrs = {k: str(v) for k, v in record.__dict__.items() if k not in _PLAIN and k not in _OWN}
+            text = self.format(record)
+            if not self._agent._wire.tell("log", _log_entry(text, _level(record.levelno), attrs)):
+                _log_here(text, attrs)
+        except Exception:
+            self.handleError(record)  # which says so on standard error
+
+
+_PLAIN = frozenset(logging.makeLogRecord({}).__dict__)  # what every record has
+_OWN = frozenset(("message", "asctime", "taskName"))  # what formatting adds
+
+
+def _level(number: int) -> str:
+    if number >= logging.ERROR:
+        return "ERROR"
+    if number >= logging.WARNING:
+        return "WARN"
+    return "INFO" if number >= logging.INFO else "DEBUG"
