@@ -46,7 +46,7 @@ const (
 //	  chat: {engine: go, env: {MODEL: large}}
 //	  camera: {disabled: true}
 //	  eye: {command: [python3, -X, dev, main.py]}   # what is started, in the module's folder
-//	  ear: {mailbox: mqtt}      # it takes its messages as an MQTT client does, by their topic
+//	  ear: {mailbox: mqtt}      # or host; it takes its messages as an MQTT client does, by their topic
 //	watch: {ignore: ["*.csv", chat/cache, "**/out/*"]}
 //
 // At the top, memory may also be about the memory that the agent remembers with; process is then the limit of modules:
@@ -66,7 +66,7 @@ type moduleConfig struct {
 	settings
 	disabled     bool
 	command      []string
-	mailbox      string // "mqtt", or "" for what the module's kind says
+	mailbox      string // "host" or "mqtt"; "": as its kind says
 	line, column int
 }
 
@@ -267,7 +267,7 @@ func (r *configReader) module(key, value *yaml.Node) moduleConfig {
 	fields := r.settings(&m.settings)
 	fields["disabled"] = r.boolean(&m.disabled)
 	fields["command"] = func(n *yaml.Node) { m.command = r.command(n) }
-	fields["mailbox"] = r.word(&m.mailbox, "mqtt")
+	fields["mailbox"] = r.word(&m.mailbox, "host", "mqtt")
 	r.mapping(value, fields)
 	return m
 }

@@ -162,8 +162,11 @@ func (m *Module) configureProgram(c moduleConfig) (errs []error) {
 	fail := func(format string, args ...any) {
 		errs = append(errs, &Error{File: configName, Line: c.line, Column: c.column, Msg: fmt.Sprintf("module %s: ", m.Name) + fmt.Sprintf(format, args...)})
 	}
-	if c.mailbox != "" {
+	switch c.mailbox {
+	case "mqtt":
 		m.Mailbox = c.mailbox
+	case "host":
+		m.Mailbox = ""
 	}
 	if m.Exec == nil {
 		switch {

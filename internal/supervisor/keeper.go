@@ -20,6 +20,7 @@ type keeper struct {
 	supervisor *supervisor
 	name       string
 	edits      chan *project.Module // capacity 1: the newest source that has not been looked at
+	path       string               // of the module's file or folder, relative to the project, as problems name it; apply's own
 	stop       context.CancelFunc
 	ended      chan struct{}
 	generation atomic.Int64 // of what runs, or ran last; 0: nothing has been loaded

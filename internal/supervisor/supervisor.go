@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -136,6 +137,7 @@ func Run(ctx context.Context, p *project.Project, opt Options) (Result, error) {
 func (s *supervisor) start(ctx context.Context, m *project.Module) {
 	life, stop := context.WithCancel(ctx)
 	k := &keeper{supervisor: s, name: m.Name, edits: make(chan *project.Module, 1), stop: stop, ended: make(chan struct{})}
+	k.path = s.path(m)
 	k.pause.first = cmp.Or(s.opt.RestartDelay, DefaultRestartDelay)
 	s.mu.Lock()
 	s.keepers[m.Name] = k
@@ -170,6 +172,7 @@ func (s *supervisor) apply(ctx context.Context, c reload.Change) {
 			s.start(ctx, m)
 			continue
 		}
+		k.path = s.path(m)
 		k.edit(m)
 	}
 	if len(c.Added)+len(c.Changed)+len(c.Removed) == 0 {
@@ -177,6 +180,15 @@ func (s *supervisor) apply(ctx context.Context, c reload.Change) {
 			s.event(Event{Kind: Problem, Module: p.Name, Err: errors.New(p.String())})
 		}
 	}
+}
+
+// path is a module's file or folder as problems name it.
+func (s *supervisor) path(m *project.Module) string {
+	path, err := filepath.Rel(s.project.Dir, cmp.Or(m.File, m.Dir))
+	if err != nil {
+		return m.Name
+	}
+	return filepath.ToSlash(path)
 }
 
 // announce makes the backend know a new module, so that it has a mailbox before anybody hears that it has started.
@@ -199,7 +211,7 @@ func (s *supervisor) remove(p *project.Project, name string) {
 		return
 	}
 	for _, problem := range p.Problems {
-		if problem.Name == name {
+		if problem.Name == k.path {
 			s.event(Event{Kind: LoadFailed, Module: name, Generation: k.loadedGeneration(), Err: errors.New(problem.String())})
 			return
 		}
