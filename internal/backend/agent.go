@@ -171,6 +171,7 @@ func (a *agent) close() error {
 		s.end()
 	}
 	a.mu.Unlock()
+	a.uncarryAll()
 	err := a.boxes.Close()
 	a.opening.Lock()
 	defer a.opening.Unlock()

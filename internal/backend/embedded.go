@@ -25,6 +25,7 @@ type embedded struct {
 	inline  atomic.Int64 // inline subscriptions that are there
 	// mirrorer is the client that mirrored messages come from, so that they are not taken for messages to be delivered.
 	mirrorer *mqtt.Client
+	couriers *couriers
 	lost     *rarely // tells of what slow clients miss
 }
 
@@ -50,7 +51,11 @@ func openEmbedded(b *Backend) (*embedded, error) {
 		SysTopicResendInterval: 60,
 	})
 	k.mirrorer = k.server.NewClient(nil, "local", mirrorID, true)
-	err = k.server.AddHook(&hook{broker: k, waiting: map[string]waiting{}, latest: map[string]*mqtt.Client{}}, nil)
+	k.couriers = newCouriers(k.server)
+	err = k.server.AddHook(k.couriers, nil)
+	if err == nil {
+		err = k.server.AddHook(&hook{broker: k, waiting: map[string]waiting{}, latest: map[string]*mqtt.Client{}}, nil)
+	}
 	if err == nil {
 		err = k.server.AddListener(listeners.NewNet("tcp", listener))
 	}

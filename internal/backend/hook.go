@@ -78,6 +78,9 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
 
 // OnACLCheck keeps the state of modules from being written from outside.
 func (h *hook) OnACLCheck(_ *mqtt.Client, topic string, write bool) bool {
+	if write && strings.HasPrefix(topic, courierTopics) {
+		return false
+	}
 	return !write || !strings.HasPrefix(topic, stateTopics)
 }
 
@@ -122,6 +125,9 @@ func (h *hook) accept(cl *mqtt.Client, pk packets.Packet) error {
 		}
 		return nil
 	}
+	if a.absent(module) && h.broker.serves(pk.TopicName) {
+		return nil // the broker passes it on
+	}
 	ctx, cancel := context.WithCancel(b.life)
 	defer cancel()
 	h.mu.Lock()
@@ -132,7 +138,7 @@ func (h *hook) accept(cl *mqtt.Client, pk packets.Packet) error {
 	h.waiting[cl.ID] = waiting{cl, cancel}
 	h.mu.Unlock()
 	_, err = box.Put(ctx, api.Message{
-		ID: api.NewID(), From: publisher(pk), To: name + "/" + module, Time: time.Now(), Text: string(pk.Payload),
+		ID: api.NewID(), From: h.broker.couriers.sender(pk), To: name + "/" + module, Time: time.Now(), Text: string(pk.Payload),
 	})
 	h.mu.Lock()
 	if h.waiting[cl.ID].client == cl {

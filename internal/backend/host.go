@@ -48,7 +48,7 @@ func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) 
 		return nil, errors.Join(err, a.done())
 	}
 	a.host = h
-	a.opened.Memory = as.Memory
+	a.opened.Memory, a.opened.MQTT = as.Memory, as.MQTT
 	life, stop := context.WithCancel(b.life)
 	h.stop = stop
 	close(a.attached)
@@ -57,6 +57,9 @@ func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) 
 	err = errors.Join(writeAttachment(a.dir, as), a.adopt())
 	for _, module := range as.Modules {
 		a.boxes.Box(module)
+	}
+	for _, module := range as.MQTT {
+		a.carry(module, false)
 	}
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
@@ -91,6 +94,12 @@ func (h *host) Report(ctx context.Context, state api.ModuleState) error {
 	a.mu.Lock()
 	a.states[state.Module] = state
 	a.mu.Unlock()
+	switch {
+	case state.Mailbox == mailboxMQTT:
+		a.carry(state.Module, state.State == api.Running)
+	case state.State == api.Running:
+		a.uncarry(state.Module)
+	}
 	text, err := json.Marshal(state)
 	if err != nil {
 		return fmt.Errorf("report %s/%s: %w", a.name, state.Module, err)
@@ -105,6 +114,7 @@ func (h *host) Ended(ctx context.Context, id api.Identity, outcome api.Outcome) 
 	if err := a.backend.parted(ctx, id); err != nil {
 		return err
 	}
+	a.uncarried(id.Module, outcome)
 	s := a.seat(id)
 	if s == nil {
 		return nil
@@ -130,6 +140,7 @@ func (h *host) Remove(ctx context.Context, module string) error {
 	delete(a.states, module)
 	a.unsubscribeAll(module)
 	a.mu.Unlock()
+	a.uncarry(module)
 	var errs []error
 	if s != nil {
 		errs = append(errs, s.Close(api.Stopped))
@@ -157,6 +168,7 @@ func (h *host) Close() error {
 	a.states = map[string]api.ModuleState{}
 	a.mu.Unlock()
 	h.looking.Wait()
+	a.uncarryAll()
 	var errs []error
 	for module := range states {
 		errs = append(errs, a.backend.broker.publish(context.Background(), "", api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))

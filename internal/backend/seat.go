@@ -259,6 +259,9 @@ func (b *Backend) deliver(ctx context.Context, from *agent, m api.Message, resen
 		}
 		return fmt.Errorf("send to %s: %w", m.To, err)
 	}
+	if to.absent(module) && b.broker.serves(api.MessageTopic(name, module)) {
+		return b.broker.send(name, module, m)
+	}
 	stamp(&m)
 	if resent {
 		_, err = box.PutResent(ctx, m)
