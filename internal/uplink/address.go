@@ -1,0 +1,194 @@
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+)
+
+// netConn is net.Conn, under the name that Paho's options want it to have in a function's type.
+type netConn = net.Conn
+
+// usual are the ports that a URL may leave out, by scheme.
+var usual = map[string]string{"mqtt": "1883", "mqtts": "8883", "ws": "80", "wss": "443"}
+
+// Check checks a broker's URL: mqtt://, mqtts:// (TLS), ws:// or wss:// (MQTT over WebSocket), a host, and where they are
+// needed user:password@, a port and, over WebSocket, a path ("/mqtt" if there is none). The error shows no password.
+func Check(address string) error {
+	_, _, err := parse(address)
+	return err
+}
+
+// Redact returns a broker's URL, or what was meant to be one, without user and password.
+func Redact(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		scheme, rest = "", address
+	} else {
+		scheme += "://"
+	}
+	return scheme + rest[strings.LastIndexByte(rest, '@')+1:]
+}
+
+func parse(address string) (server *url.URL, user *url.Userinfo, err error) {
+	u, err := url.Parse(address)
+	bad := err != nil || u.Hostname() == "" || u.RawQuery != "" && !strings.HasPrefix(u.Scheme, "ws") || u.Fragment != ""
+	if !bad {
+		switch u.Scheme {
+		case "tcp":
+			u.Scheme = "mqtt"
+		case "ssl", "tls":
+			u.Scheme = "mqtts"
+		}
+		_, known := usual[u.Scheme]
+		bad = !known || !strings.HasPrefix(u.Scheme, "ws") && u.Path != "" && u.Path != "/"
+	}
+	if bad {
+		return nil, nil, fmt.Errorf("broker %q: %w: want mqtt://host:1883, mqtts:// (TLS), ws:// or wss:// (WebSocket), with user:password@ before the host if it needs them", Redact(address), api.ErrInvalid)
+	}
+	if u.Port() == "" {
+		u.Host = net.JoinHostPort(u.Hostname(), usual[u.Scheme])
+	}
+	if !strings.HasPrefix(u.Scheme, "ws") {
+		u.Path = ""
+	} else if u.Path == "" {
+		u.Path = "/mqtt"
+	}
+	user, u.User = u.User, nil
+	return u, user, nil
+}
+
+// tlsConfig reads the files; nil for a scheme without TLS.
+func tlsConfig(server *url.URL, opt Options) (*tls.Config, error) {
+	if server.Scheme == "mqtt" || server.Scheme == "ws" {
+		if opt.CA != "" || opt.Cert != "" || opt.Key != "" {
+			return nil, fmt.Errorf("broker %s: %w: a CA or a certificate is for mqtts:// and wss://", server, api.ErrInvalid)
+		}
+		return nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: server.Hostname()}
+	if opt.CA != "" {
+		pem, err := os.ReadFile(opt.CA)
+		if err != nil {
+			return nil, fmt.Errorf("broker's CA: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("broker's CA: %s: %w: no certificate in it (want PEM)", opt.CA, api.ErrInvalid)
+		}
+	}
+	if (opt.Cert == "") != (opt.Key == "") {
+		return nil, fmt.Errorf("broker's client certificate: %w: want both, certificate and key", api.ErrInvalid)
+	}
+	if opt.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(opt.Cert, opt.Key)
+		if err != nil {
+			return nil, fmt.Errorf("broker's client certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// dial opens the way to the broker.
+func (c *Client) dial(ctx context.Context) (*watched, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var conn net.Conn
+	var err error
+	switch c.server.Scheme {
+	case "mqtt":
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", c.server.Host)
+	case "mqtts":
+		conn, err = (&tls.Dialer{Config: c.tls}).DialContext(ctx, "tcp", c.server.Host)
+	default:
+		conn, err = mqtt.NewWebsocket(c.server.String(), c.tls, patience, nil, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &watched{Conn: conn}, nil
+}
+
+// watched is a connection that remembers how reading from it failed first: Paho does not tell, and it is there that a
+// broker says, over TLS 1.3, that it does not take the client's certificate.
+type watched struct {
+	net.Conn
+	mu  sync.Mutex
+	err error
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.err == nil {
+			w.err = err
+		}
+	}
+	return n, err
+}
+
+// explain says why there is no connection, in place of what Paho says. conn is nil where nothing was opened.
+func explain(err error, conn *watched) error {
+	switch {
+	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
+		return errRefused
+	case errors.Is(err, packets.ErrorRefusedIDRejected):
+		return errName
+	case errors.Is(err, packets.ErrorRefusedServerUnavailable):
+		return errors.New("the broker says that it is not available")
+	}
+	if conn != nil {
+		conn.mu.Lock()
+		defer conn.mu.Unlock()
+		if conn.err != nil {
+			return fmt.Errorf("the broker ended the connection: %w", conn.err)
+		}
+	}
+	if both, ok := err.(interface{ Unwrap() []error }); ok && len(both.Unwrap()) == 2 { // "network Error : " and what it is
+		err = both.Unwrap()[1]
+	}
+	var failed *net.OpError
+	if errors.As(err, &failed) && failed.Op == "dial" {
+		return failed.Err
+	}
+	return err
+}
+
+// Refusals that trying again does not mend.
+var (
+	errRefused = fmt.Errorf("%w: the broker refuses the user or the password: give them in the URL, or as COMA_BROKER_USER and COMA_BROKER_PASSWORD", api.ErrInvalid)
+	errName    = fmt.Errorf("%w: the broker refuses the client's name", api.ErrInvalid)
+)
+
+// final reports whether trying again cannot help.
+func final(err error) bool {
+	var (
+		authority x509.UnknownAuthorityError
+		name      x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		record    tls.RecordHeaderError
+		alert     tls.AlertError
+		remote    *net.OpError
+	)
+	switch {
+	case errors.Is(err, api.ErrInvalid), errors.As(err, &authority), errors.As(err, &name), errors.As(err, &invalid),
+		errors.As(err, &record), errors.As(err, &alert):
+		return true
+	}
+	return errors.As(err, &remote) && remote.Op == "remote error" // a TLS alert: it does not take our certificate
+}
