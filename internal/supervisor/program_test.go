@@ -1,0 +1,116 @@
+package supervisor_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/link"
+	"github.com/concurrent-modular-agent/coma/internal/module"
+	"github.com/concurrent-modular-agent/coma/internal/supervisor"
+)
+
+// The test program is also what stands before a module's program.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "module" {
+		os.Exit(module.ChildMain(func(ctx context.Context, address, token string, id api.Identity) (api.Session, error) {
+			return link.Open(ctx, address, token, id)
+		}))
+	}
+	os.Exit(m.Run())
+}
+
+// hearsPython says what it hears, by the words of another file; "die", "end" and "exit" are its ends.
+const hearsPython = `import os
+import coma
+import words
+
+agent = coma.connect()
+print("on", agent.generation)
+while True:
+    m = agent.receive()
+    print(words.HEARD, m.text)
+    if m.text == "die":
+        raise ValueError("as told")
+    if m.text == "end":
+        os._exit(0)
+`
+
+func preparePython(t *testing.T) *agent {
+	t.Helper()
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip(err)
+	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where coma.py is unpacked
+	return prepare(t, map[string]string{"eye.py": hearsPython, "words.py": "HEARD = 'heard'\n", "other.go": waits})
+}
+
+func TestAnEditSwapsGenerationsOfAProgram(t *testing.T) {
+	a := preparePython(t)
+	a.run(supervisor.Options{Watch: true})
+	if e := a.await(supervisor.Started, "eye"); e.PID == 0 {
+		t.Error("no process is told")
+	}
+	a.hear("eye", "on 1")
+	a.send("eye", "one")
+	a.hear("eye", "heard one")
+
+	a.write("words.py", "HEARD = 'HEARD'\n")
+	if e := a.await(supervisor.Reloaded, "eye"); e.Generation != 2 {
+		t.Errorf("generation %d after one edit", e.Generation)
+	}
+	a.send("eye", "two")
+	a.hear("eye", "HEARD two")
+
+	a.write("eye.py", hearsPython+"if x\n")
+	e := a.await(supervisor.LoadFailed, "eye")
+	var load *module.LoadError
+	if !errors.As(e.Err, &load) || load.Problems[0].File != "eye.py" || load.Problems[0].Line != strings.Count(hearsPython, "\n")+1 || load.Problems[0].SourceLine != "if x" {
+		t.Errorf("the error is %v", e.Err)
+	}
+	a.send("eye", "three")
+	a.hear("eye", "HEARD three")
+
+	for _, state := range a.states() {
+		if state.Module == "eye" && (state.Engine != "exec" || state.Isolation != "process" || state.State != api.Running) {
+			t.Errorf("state %+v", state)
+		}
+	}
+}
+
+func TestAProgramThatDiesGetsItsMessageAgain(t *testing.T) {
+	a := preparePython(t)
+	a.run(supervisor.Options{Watch: true})
+	a.hear("eye", "on 1")
+	a.send("eye", "die")
+	e := a.await(supervisor.Failed, "eye")
+	if got, want := e.Err.Error(), "ValueError: as told (eye.py:11)"; got != want {
+		t.Errorf("the error is %q, want %q", got, want)
+	}
+	a.await(supervisor.Restarted, "eye")
+	a.hear("eye", "heard die")
+}
+
+func TestAProgramThatEndsHasFinishedWithItsMessage(t *testing.T) {
+	a := preparePython(t)
+	a.run(supervisor.Options{Watch: true})
+	a.hear("eye", "on 1")
+	a.send("eye", "end")
+	a.await(supervisor.Ended, "eye")
+	if box := a.mailboxes()["eye"]; box.Waiting != 0 {
+		t.Errorf("mailbox %+v", box)
+	}
+}
+
+func (a *agent) states() []api.ModuleState {
+	a.t.Helper()
+	agents, err := a.backend.Agents(a.t.Context())
+	if err != nil || len(agents) != 1 {
+		a.t.Fatal(agents, err)
+	}
+	return agents[0].Modules
+}
