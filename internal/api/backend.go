@@ -114,6 +114,7 @@ type Endpoint struct {
 	API    string `json:"api"`    // unix:///path or http://host:port
 	Broker string `json:"broker"` // mqtt://host:port
 	Token  string `json:"token"`
+	HTTP   string `json:"http,omitempty"` // http://host:port, where Chroma's clients find the memories; becomes COMA_HTTP
 }
 
 // States of a module.

@@ -205,7 +205,7 @@ func (b *Backend) endpoint() api.Endpoint {
 	if b.opt.Offline {
 		return api.Endpoint{}
 	}
-	return api.Endpoint{API: "unix://" + b.socket, Broker: b.broker.url(), Token: b.opt.Token}
+	return api.Endpoint{API: "unix://" + b.socket, Broker: b.broker.url(), Token: b.opt.Token, HTTP: b.listen.address()}
 }
 
 // loadToken returns the user's token, made once: a daemon that is restarted is still the one that modules know.

@@ -147,7 +147,7 @@ func (k *keeper) load(ctx context.Context, to chan<- loaded, l loaded) {
 	spec := module.Spec{
 		Source: s.source(l.source, l.text), Agent: s.project.Agent, Generation: generation, Env: l.source.Env,
 		MemoryLimit: l.source.MemoryLimit, Grace: l.source.Grace,
-		API: endpoint.API, Broker: endpoint.Broker, Token: endpoint.Token, Executable: s.opt.Executable,
+		API: endpoint.API, Broker: endpoint.Broker, Token: endpoint.Token, HTTP: endpoint.HTTP, Executable: s.opt.Executable,
 	}
 	out := output{s, k.name}
 	open := func() (api.Session, error) {
