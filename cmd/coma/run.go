@@ -22,8 +22,9 @@ func newRun() *cobra.Command {
 		Long: `Run starts every module of a project, each in a process of its own, and shows what they say.
 Edit a module's file and that module alone is loaded anew, with no message and no memory lost.
 
-A project is a folder of module folders (a single name.go beside them is a module too); coma.yaml is
-optional. Several projects are several agents. The daemon of "coma backend start" is used if it runs;
+A project is a folder of module folders, each with a Go package that has func Run, or a program: main.py, main.js,
+main.sh, an executable main. A single file beside them is a module too: name.go, name.py, name.js, name.sh, an executable.
+coma.yaml is optional. Several projects are several agents. The daemon of "coma backend start" is used if it runs;
 otherwise the backend is part of this command and ends with it.
 
 The memory's embedder is the one that coma.yaml names, else that of COMA_EMBEDDER, else the memory's own; a new memory
@@ -45,7 +46,7 @@ The first Ctrl-C stops the modules and ends; a second one ends at once.`,
 	flags.BoolVarP(&opt.Quiet, "quiet", "q", false, "print only what modules say to the person, and what goes wrong")
 	flags.BoolVarP(&opt.Time, "time", "t", false, "print the time of day with each line")
 	flags.BoolVar(&noWatch, "no-watch", false, "do not reload modules when their files change")
-	flags.StringVar(&opt.Isolation, "isolation", "", "run all modules as a process each (process) or as goroutines of this one (none)")
+	flags.StringVar(&opt.Isolation, "isolation", "", "run all Go modules as a process each (process) or as goroutines of this one (none)")
 	flags.StringVar(&opt.Engine, "engine", "", "interpret all Go modules (yaegi), compile them (go), or interpret and compile what cannot be interpreted (auto)")
 	flags.DurationVar(&opt.Debounce, "debounce", 50*time.Millisecond, "how long a project's files must be quiet before modules reload")
 	flags.DurationVar(&opt.RestartDelay, "restart-delay", supervisor.DefaultRestartDelay, "how long a failed module waits for its first restart; later ones wait up to 60 times as long")

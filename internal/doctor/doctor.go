@@ -61,7 +61,7 @@ func Look(ctx context.Context, opt Options) []Finding {
 	running, backends := runningBackends(ctx, dirs)
 	findings = append(findings, backends)
 	findings = append(findings, port(ctx, "MQTT port", 1883, running), port(ctx, "API port", 8000, running))
-	findings = append(findings, toolchain(ctx), embedder(ctx))
+	findings = append(findings, toolchain(ctx), interpreters(ctx), embedder(ctx))
 	findings = append(findings, watches()...)
 	return append(findings, terminal(opt))
 }
@@ -214,6 +214,23 @@ func toolchain(ctx context.Context) Finding {
 		return Finding{"Go toolchain", OK, "none: modules are interpreted, nothing else is needed", ""}
 	}
 	return Finding{"Go toolchain", OK, strings.TrimSpace(string(version)), ""}
+}
+
+// interpreters looks for what starts modules that are not written in Go. A project that has none of them needs none.
+func interpreters(ctx context.Context) Finding {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var there []string
+	for _, i := range []struct{ name, command string }{{"Python", "python3"}, {"Node", "node"}} {
+		version, err := exec.CommandContext(ctx, i.command, "--version").Output()
+		if err != nil {
+			there = append(there, "no "+i.command)
+			continue
+		}
+		number := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(string(version)), i.name+" "), "v")
+		there = append(there, i.name+" "+number)
+	}
+	return Finding{"interpreters", OK, strings.Join(there, ", ") + " (for modules that are not written in Go)", ""}
 }
 
 // embedder looks whether the one that COMA_EMBEDDER asks for can work. A project can ask for another.
