@@ -11,6 +11,7 @@ require (
 	github.com/nats-io/nats-server/v2 v2.14.1
 	github.com/philippgille/chromem-go v0.7.0
 	github.com/rogpeppe/go-internal v1.16.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/shirou/gopsutil/v4 v4.26.10
 	github.com/spf13/cobra v1.10.2
 	github.com/traefik/yaegi v0.16.1
