@@ -874,7 +874,7 @@ class _Frames:
             n = data[1]
             if n < 126 and len(data) == 2 + n:
                 return [(_TEXT, data[2:])]
-            if n == 126 and len(data) == 4 + (data[2] << 8 | data[3]):
+            if n == 126 and len(data) > 4 and len(data) == 4 + (data[2] << 8 | data[3]):
                 return [(_TEXT, data[4:])]
         self._data += data
         whole: List[Tuple[int, bytes]] = []
@@ -984,7 +984,7 @@ class _Core:
         self.agent, self.module, self.generation = agent, module, generation
         self.out: List[bytes] = []  # to be written, each one JSON-RPC message
         self.state = _AWAY
-        self.resuming = False  # the session was open before
+        self.resuming = False  # the session has been opened, on this connection or one before
         self.refusal: Optional[Error] = None  # what the host says to being greeted
         self.dead: Optional[Error] = None  # nothing more will come or go
         self.arrived: Callable[[], None] = lambda: None  # called when a message has come, or none will
@@ -1462,7 +1462,7 @@ class _Wire:
             with self.lock:
                 self._attach(_Socket(self._address, self._token, self._context, timeout, self._wake_out))
                 self._until(lambda: self.core.state is not _GREETING or self.core.refusal is not None, deadline, first=True)
-                if self.core.state is not _UP:
+                if not self.core.resuming:
                     raise self.core.refusal or Away(f"connect to {self._address.url}: the host ended the connection")
         except BaseException:
             self._end(Closed("the session is closed"))
@@ -2154,7 +2154,7 @@ class _Stream(asyncio.Protocol):
         self._frames = _Frames()
         self.transport: Optional[asyncio.Transport] = None
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -2175,7 +2175,7 @@ class _Stream(asyncio.Protocol):
                 head, _, data = self._head.partition(b"\r\n\r\n")
                 self._head = None
                 self._address.check(head, self._key)
-                self.ready.set_result(None)
+                _wake(self.ready)
                 self._wire.attached(self)
             for opcode, payload in self._frames.feed(data):
                 if opcode == _TEXT:
@@ -2186,7 +2186,8 @@ class _Stream(asyncio.Protocol):
                     raise _Broken(1000, "the host has closed the connection")
             self._wire.moved()
         except Error as e:  # the handshake's
-            self.ready.set_exception(e)
+            if not self.ready.done():
+                self.ready.set_exception(e)
             self.end()
         except _Broken as e:
             self.write(_close_frame(e.code))
@@ -2198,8 +2199,7 @@ class _Stream(asyncio.Protocol):
             self.ready.set_exception(
                 Away(f"connect to {self._address.url}: the connection ended before the host answered{reason}")
             )
-        if not self.lost.done():
-            self.lost.set_result(None)
+        self.lost.set()
         self._wire.lost(self)
 
     def write(self, data: bytes) -> None:
@@ -2235,12 +2235,12 @@ class _AsyncWire:
         stream = None
         try:
             stream = await asyncio.wait_for(self._attempt(), timeout)
-            if self.core.state is not _UP:
+            if not self.core.resuming:
                 raise self.core.refusal or Away(f"connect to {self._address.url}: the host ended the connection")
         except asyncio.TimeoutError as e:
             raise Away(f"connect to {self._address.url}: no answer within {timeout:g} seconds") from e
         finally:
-            if self.core.state is not _UP:
+            if not self.core.resuming:
                 await self._end(Closed("the session is closed"))
         self._keeper = asyncio.get_running_loop().create_task(self._keep(stream))
 
@@ -2267,14 +2267,14 @@ class _AsyncWire:
             await self._greeted.wait()
         except BaseException:
             stream.end()
-            await stream.lost
+            await stream.lost.wait()
             raise
         return stream
 
     async def _keep(self, stream: _Stream) -> None:
         backoff = _Backoff()
         while True:
-            await stream.lost
+            await stream.lost.wait()
             while self.core.state is not _UP:
                 await asyncio.sleep(backoff.next())
                 try:
@@ -2289,7 +2289,7 @@ class _AsyncWire:
                         self.core.fail(self.core.refusal)
                         return
                     stream.end()
-                    await stream.lost
+                    await stream.lost.wait()
             backoff.reset()
 
     def attached(self, stream: _Stream) -> None:
@@ -2394,7 +2394,7 @@ class _AsyncWire:
         if self._stream is not None:
             stream = self._stream
             stream.end()
-            await stream.lost
+            await stream.lost.wait()
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -61,6 +61,7 @@ class Host:
         self.process = subprocess.Popen(command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         line = self.process.stdout.readline()  # it says so when it runs
         if "runs" not in line:
+            self._end(signal.SIGKILL)
             raise RuntimeError(f"the backend said {line!r}")
         return self
 

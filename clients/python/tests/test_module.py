@@ -1,0 +1,304 @@
+"""Modules of a project that "coma run" starts: nothing is installed, all is known from the environment."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import textwrap
+import threading
+import unittest
+
+import host
+
+ECHO = """
+    import coma
+
+    with coma.connect() as agent:
+        for message in agent:
+            agent.send(message.sender, message.text)
+"""
+
+
+class Project:
+    """A project that runs, and what it writes."""
+
+    def __init__(self, files, *flags):
+        self._dir = tempfile.TemporaryDirectory(prefix="coma-py-")
+        self.dir = pathlib.Path(self._dir.name)
+        self.project = self.dir / "agent"
+        for name in ("data", "state", "run", "agent"):
+            (self.dir / name).mkdir(mode=0o700)
+        for name, text in files.items():
+            self.write(name, text)
+        env = {k: v for k, v in os.environ.items() if not k.startswith("COMA_") and k != "PYTHONPATH"}
+        env.update(XDG_DATA_HOME=f"{self.dir}/data", XDG_STATE_HOME=f"{self.dir}/state", XDG_RUNTIME_DIR=f"{self.dir}/run",
+                   XDG_CACHE_HOME=f"{self.dir}/cache")
+        self.env = env
+        self.process = subprocess.Popen(
+            [host.binary(), "run", *flags, str(self.project)], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True)
+        self.lines = []
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def write(self, name, text):
+        path = self.project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self.lines.append("(end)")
+            self._changed.notify_all()
+
+    def wait(self, part, count=1):
+        """Waits for count lines with part in them, and returns the last of these."""
+        with self._changed:
+            found = lambda: [line for line in self.lines if part in line]
+            if not self._changed.wait_for(lambda: len(found()) >= count or self.lines[-1:] == ["(end)"], host.PATIENCE):
+                raise AssertionError(f"no {part!r} in time:\n" + "\n".join(self.lines))
+            if len(found()) < count:
+                raise AssertionError(f"it ended without {part!r}:\n" + "\n".join(self.lines))
+            return found()[count - 1]
+
+    def send(self, module, text):
+        subprocess.run([host.binary(), "send", f"agent/{module}", text], env=self.env, check=True, capture_output=True,
+                       timeout=host.PATIENCE)
+
+    def close(self):
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(host.PATIENCE)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self._reader.join()
+            self.process.stdout.close()
+            self._dir.cleanup()
+
+
+class Modules(unittest.TestCase):
+    def run_project(self, files, *flags):
+        project = Project(files, *flags)
+        self.addCleanup(project.close)
+        return project
+
+    def test_modules_of_both_faces_talk(self):
+        p = self.run_project({
+            "echo.py": ECHO,
+            "threads.py": """
+                import coma
+
+                def main(agent):
+                    for i in range(200):
+                        agent.send("echo", str(i))
+                        assert agent.receive(timeout=60).text == str(i)
+                    agent.log("threads are through", level="WARN", generation=agent.generation)
+
+                coma.run(main)
+            """,
+            "tasks/main.py": """
+                import coma, logging
+
+                async def main(agent):
+                    for i in range(200):
+                        await agent.send("echo", str(i))
+                        assert (await agent.receive(timeout=60)).text == str(i)
+                    logging.getLogger().addHandler(coma.LogHandler(agent))
+                    logging.warning("tasks are %s", "through", extra={"generation": agent.generation})
+                    agent.print("printed\\n")
+
+                coma.run(main)
+            """,
+        })
+        p.wait("threads are through generation=1")
+        p.wait("tasks are through generation=1")
+        p.wait("printed")
+
+    def test_a_module_that_dies_gets_its_message_again(self):
+        for how, code in (
+            ("kill -9", "os.kill(os.getpid(), signal.SIGKILL)"),
+            ("exception", "1 / 0"),
+            ("exit code", "sys.exit(3)"),
+            ("exit at once", "os._exit(4)"),
+        ):
+            with self.subTest(how):
+                p = self.run_project({"victim.py": f"""
+                    import os, signal, sys
+                    import coma
+
+                    agent = coma.connect()
+                    for message in agent:
+                        print("handles", message.text, message.deaths, flush=True)
+                        if message.text == "deadly" and message.deaths == 0:
+                            {code}
+                    """})
+                p.wait("started")
+                p.send("victim", "deadly")
+                p.wait("handles deadly 0")
+                p.wait("handles deadly 1")
+                p.send("victim", "harmless")
+                p.wait("handles harmless 0")
+                self.assertEqual(len([line for line in p.lines if "handles" in line]), 3)
+                p.close()
+                self._cleanups.pop()
+
+    def test_a_clean_end_is_done_with_its_message(self):
+        for how, code in (("return", "break"), ("exit", "sys.exit()")):
+            with self.subTest(how):
+                p = self.run_project({"once.py": f"""
+                    import sys
+                    import coma
+
+                    agent = coma.connect()
+                    for message in agent:
+                        print("handles", message.text, message.deaths, flush=True)
+                        if message.text == "last":
+                            {code}
+                    """})
+                p.wait("started")
+                p.send("once", "last")
+                p.wait("handles last 0")
+                p.wait("finished")
+                p.send("once", "next")
+                (p.project / "once.py").open("a").write("# edited\n")
+                p.wait("handles")
+                p.wait("handles next 0")
+                self.assertEqual(len([line for line in p.lines if "handles last" in line]), 1)
+                p.close()
+                self._cleanups.pop()
+
+    def test_reloads_lose_nothing_and_repeat_nothing(self):
+        sink = """
+            import coma
+
+            n = 0
+            with coma.connect() as agent:
+                for message in agent:
+                    agent.send("source", message.text)
+                print("generation", agent.generation, "ends its loop", flush=True)
+        """
+        p = self.run_project({
+            "sink.py": sink,
+            "source.py": """
+                import threading
+                import coma
+
+                N = 3000
+
+                def main(agent):
+                    def send():
+                        for i in range(N):
+                            agent.send("sink", str(i))
+
+                    sending = threading.Thread(target=send)
+                    sending.start()
+                    got = []
+                    for _ in range(N):
+                        got.append(agent.receive(timeout=60).text)
+                        if len(got) % 1000 == 500:
+                            print("reload", len(got), flush=True)
+                    sending.join()
+                    print("all in order:", got == [str(i) for i in range(N)], agent.pending(), flush=True)
+
+                coma.run(main)
+            """,
+        })
+        for i in range(2):
+            p.wait(f"reload {500 + 1000 * i}")
+            p.write("sink.py", sink + f"\n# edit {i}\n")
+            p.wait(f"generation {1 + i} ends its loop")
+        p.wait("all in order: True 0")
+
+    def test_a_module_that_waits_for_something_else_is_stopped_too(self):
+        for name, code in (
+            ("a sleep", """
+                import time
+                import coma
+
+                with coma.connect() as agent:
+                    try:
+                        print("waits", agent.generation, flush=True)
+                        time.sleep(1000)
+                    except coma.Stopped:
+                        print("is stopped", agent.generation, flush=True)
+                        raise
+             """),
+            ("a sleep of asyncio", """
+                import asyncio
+                import coma
+
+                async def main(agent):
+                    try:
+                        print("waits", agent.generation, flush=True)
+                        await asyncio.sleep(1000)
+                    except asyncio.CancelledError:
+                        print("is stopped", agent.generation, flush=True)
+                        raise
+
+                coma.run(main)
+             """),
+            ("receive of asyncio", """
+                import coma
+
+                async def main(agent):
+                    print("waits", agent.generation, flush=True)
+                    try:
+                        await agent.receive()
+                    except coma.Stopped:
+                        print("is stopped", agent.generation, flush=True)
+                        raise
+
+                coma.run(main)
+             """),
+            ("a thread's receive", """
+                import threading
+                import coma
+
+                def listen():
+                    try:
+                        agent.receive()
+                    except coma.Stopped:
+                        print("is stopped", agent.generation, flush=True)
+                        raise
+
+                agent = coma.connect()
+                listening = threading.Thread(target=listen)
+                listening.start()
+                print("waits", agent.generation, flush=True)
+                listening.join()
+             """),
+            ("a person", """
+                import coma
+
+                with coma.connect() as agent:
+                    agent.send(agent.module, "x")
+                    agent.receive()  # a message is in hand
+                    print("waits", agent.generation, flush=True)
+                    try:
+                        agent.receive()
+                    except coma.Stopped:
+                        print("is stopped", agent.generation, flush=True)
+                        raise
+             """),
+        ):
+            with self.subTest(name):
+                p = self.run_project({"waiter.py": code})
+                for generation in 1, 2:
+                    p.wait(f"waits {generation}")
+                    p.write("waiter.py", textwrap.dedent(code) + f"\n# edit {generation}\n")
+                    p.wait(f"is stopped {generation}")
+                p.wait("waits 3")
+                self.assertEqual([line for line in p.lines if "Traceback" in line or "kill" in line or "died" in line], [])
+                p.close()
+                self._cleanups.pop()
+
+
+if __name__ == "__main__":
+    unittest.main()
