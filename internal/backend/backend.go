@@ -4,7 +4,8 @@
 // backend.go opens and closes it; agent.go is what it holds of one agent; seat.go is a module's session; host.go is the
 // seat of who runs an agent; tools.go answers the commands, memories.go those about memories; embedder.go opens an agent's
 // memory with the embedder that is meant, and memory.go has it ready for each call; broker.go says
-// what is asked of an MQTT broker, embedded.go and hook.go have the one inside; listen.go has the sockets; registry.go lets processes of one user find the backends that
+// what is asked of an MQTT broker, embedded.go and hook.go have the one inside; listen.go has the sockets,
+// guard.go and gate.go decide whose a connection is, guarded.go what it may ask for, door.go and quota.go bound what it can do; registry.go lets processes of one user find the backends that
 // run.
 package backend
 
@@ -18,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/concurrent-modular-agent/coma/internal/access"
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
@@ -44,6 +46,11 @@ type Options struct {
 	Token       string // of the API; "": a fresh one
 	ChromaToken string // of Chroma's clients, who may send Token instead; "": they need none on loopback
 
+	TLSCert, TLSKey string        // PEM files, both or none: what is not this machine's own speaks TLS; they may be replaced at any time
+	AllowHosts      []string      // names by which HTTP clients may call this machine beside its own
+	AllowOrigins    []string      // web pages of other machines that may use the API, as in the Origin header
+	Limits          access.Limits // of what clients may take
+
 	Embedder string // the name of the one that memories are to use where their agent asks for none; "": their own, else embed.Default
 	Stop     func() // what Shutdown calls; nil: Shutdown is refused
 }
@@ -54,7 +61,12 @@ type Backend struct {
 	log     *slog.Logger
 	started time.Time
 
-	broker broker
+	broker      broker
+	users       *access.Users       // nil offline
+	certificate *access.Certificate // nil without TLS
+	limits      access.Limits
+	watching    sync.WaitGroup // for changes of the users
+
 	server *link.Server // nil offline
 	listen *sockets     // nil offline
 	socket string
@@ -96,7 +108,7 @@ func Open(opt Options) (*Backend, error) {
 
 // serve opens everything that others connect to.
 func (b *Backend) serve() (err error) {
-	if err := b.checkExposure(); err != nil {
+	if err := b.openAccess(); err != nil {
 		return err
 	}
 	if b.opt.Daemon {
@@ -118,6 +130,7 @@ func (b *Backend) serve() (err error) {
 	if b.listen, err = openSockets(b); err != nil {
 		return err
 	}
+	b.watching.Go(b.watchUsers)
 	return b.register()
 }
 
@@ -136,6 +149,7 @@ func (b *Backend) Close() error {
 		errs = append(errs, b.unregister())
 	}
 	b.stop()
+	b.watching.Wait()
 	if b.listen != nil {
 		errs = append(errs, b.listen.close())
 	}

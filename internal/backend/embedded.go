@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"net"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
@@ -25,6 +27,8 @@ type embedded struct {
 	inline  atomic.Int64 // inline subscriptions that are there
 	// mirrorer is the client that mirrored messages come from, so that they are not taken for messages to be delivered.
 	mirrorer *mqtt.Client
+	doors    *doors
+	gate     *gate
 	couriers *couriers
 	lost     *rarely // tells of what slow clients miss
 }
@@ -40,7 +44,11 @@ func openEmbedded(b *Backend) (*embedded, error) {
 	// How many messages of QoS 1 and 2 a client may have under way. Beyond it the broker cuts the connection, even of
 	// clients of MQTT 3.1.1, which cannot know of it: so it is as many as MQTT can number.
 	capabilities.ReceiveMaximum = 65535
-	capabilities.MaximumPacketSize = api.MaxMessageBytes + 64<<10
+	capabilities.MaximumPacketSize = uint32(b.limits.MessageBytes) + 64<<10
+	capabilities.MaximumSessionExpiryInterval = uint32(min(b.limits.SessionAge/time.Second, math.MaxUint32))
+	// Not a day, after which even what is retained would go: what is kept, and how much of it, is the gate's to bound.
+	capabilities.MaximumMessageExpiryInterval = 0
+	capabilities.Compatibilities.NoInheritedPropertiesOnAck = true // they would stay in memory with the acknowledgement
 	k := &embedded{backend: b, address: listener.Addr().String(), lost: &rarely{every: 10 * time.Second}}
 	k.server = mqtt.New(&mqtt.Options{
 		Capabilities: capabilities,
@@ -51,13 +59,15 @@ func openEmbedded(b *Backend) (*embedded, error) {
 		SysTopicResendInterval: 60,
 	})
 	k.mirrorer = k.server.NewClient(nil, "local", mirrorID, true)
-	k.couriers = newCouriers(k.server)
-	err = k.server.AddHook(k.couriers, nil)
-	if err == nil {
-		err = k.server.AddHook(&hook{broker: k, waiting: map[string]waiting{}, latest: map[string]*mqtt.Client{}}, nil)
+	k.gate, k.couriers = newGate(k, b.limits), newCouriers(k.server)
+	k.doors = newDoors(b.secured(listener, "MQTT"), b.limits, b.log)
+	for _, called := range []mqtt.Hook{k.gate, k.couriers, &hook{broker: k, waiting: map[string]waiting{}, latest: map[string]*mqtt.Client{}}} {
+		if err == nil {
+			err = k.server.AddHook(called, nil)
+		}
 	}
 	if err == nil {
-		err = k.server.AddListener(listeners.NewNet("tcp", listener))
+		err = k.server.AddListener(k.doors)
 	}
 	if err == nil {
 		err = k.server.Serve()
@@ -70,10 +80,29 @@ func openEmbedded(b *Backend) (*embedded, error) {
 
 func (k *embedded) close() error { return k.server.Close() }
 
-func (k *embedded) url() string { return "mqtt://" + k.address }
+// url is as broker says. Modules of this machine need no TLS.
+func (k *embedded) url() string {
+	u := url.URL{Scheme: "mqtt", Host: reachable(k.address)}
+	if b := k.backend; b.guarded() {
+		u.User = url.UserPassword(b.owner(), b.opt.Token)
+	}
+	return u.String()
+}
+
+// reachable is an address that this machine can connect to, of one that is listened on.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !net.ParseIP(host).IsUnspecified() {
+		return address
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}
 
 func (k *embedded) describe(s *api.Status) {
-	s.Broker = k.url()
+	s.Broker = "mqtt://" + k.address
+	if k.backend.certificate != nil {
+		s.Broker = "mqtts://" + k.address
+	}
 	s.Clients = int(atomic.LoadInt64(&k.server.Info.ClientsConnected))
 }
 

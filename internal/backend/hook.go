@@ -2,10 +2,8 @@ package backend
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +13,7 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
-// hook is called by the embedded broker.
+// hook is called by the embedded broker for what the gate has let in.
 type hook struct {
 	mqtt.HookBase
 	broker *embedded
@@ -35,27 +33,14 @@ func (h *hook) ID() string { return "coma" }
 
 func (h *hook) Provides(method byte) bool {
 	switch method {
-	case mqtt.OnConnectAuthenticate, mqtt.OnDisconnect, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnWillSent, mqtt.OnPublishDropped, mqtt.OnQosDropped:
+	case mqtt.OnSessionEstablish, mqtt.OnDisconnect, mqtt.OnPublish, mqtt.OnWillSent, mqtt.OnPublishDropped, mqtt.OnQosDropped:
 		return true
 	}
 	return false
 }
 
-// OnConnectAuthenticate lets in everybody, or those who know the password. A last will has no check of its own, so one
-// that would write what clients may not write is refused here.
-func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
-	opt := &h.broker.backend.opt
-	user := opt.User
-	if user == "" {
-		user = defaultUser
-	}
-	if opt.Password != "" && subtle.ConstantTimeCompare(pk.Connect.Username, []byte(user))&
-		subtle.ConstantTimeCompare(pk.Connect.Password, []byte(opt.Password)) != 1 {
-		return false
-	}
-	if pk.Connect.WillFlag && strings.HasPrefix(pk.Connect.WillTopic, stateTopics) {
-		return false
-	}
+// OnSessionEstablish notes that a client has come in.
+func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 	// A client that connects anew sends again what was not acknowledged: what its lost connection still waits for, or is
 	// read from that only now, would arrive twice.
 	h.mu.Lock()
@@ -64,7 +49,6 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 	if old, ok := h.waiting[cl.ID]; ok && old.client != cl {
 		old.cancel()
 	}
-	return true
 }
 
 // OnDisconnect forgets a connection.
@@ -74,14 +58,6 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
 	if h.latest[cl.ID] == cl {
 		delete(h.latest, cl.ID)
 	}
-}
-
-// OnACLCheck keeps the state of modules from being written from outside.
-func (h *hook) OnACLCheck(_ *mqtt.Client, topic string, write bool) bool {
-	if write && strings.HasPrefix(topic, courierTopics) {
-		return false
-	}
-	return !write || !strings.HasPrefix(topic, stateTopics)
 }
 
 // OnPublish puts a message for a module into its mailbox before the broker acknowledges it. Where the mailbox is full,

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,16 +19,22 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
 
-const defaultUser = "coma"
-
 // sockets are the sockets of the API: a unix socket that the user's processes alone may open, and a TCP port that asks
 // for the token, but not Chroma's clients.
 type sockets struct {
 	unix, tcp   *http.Server
 	port        string // host:port
+	secure      bool   // other machines speak TLS
 	failed      chan error
 	collections *collections
 }
+
+// Bounds of HTTP requests. A connection that is none of them, a WebSocket, has bounds of its own.
+const (
+	headerTime = 10 * time.Second
+	idleTime   = 2 * time.Minute
+	maxHeader  = 32 << 10
+)
 
 func openSockets(b *Backend) (*sockets, error) {
 	socket := filepath.Join(b.opt.Folders.Runtime, fmt.Sprintf("%d-%s.sock", os.Getpid(), rand.Text()[:8]))
@@ -54,14 +58,15 @@ func openSockets(b *Backend) (*sockets, error) {
 	collections := newCollections(b)
 	routes := b.routes(collections)
 	l := &sockets{
-		unix:        &http.Server{Handler: routes, ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet},
-		tcp:         &http.Server{Handler: b.guard(routes), ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet},
+		unix:        &http.Server{Handler: b.owned(routes), ReadHeaderTimeout: headerTime, ErrorLog: quiet},
+		tcp:         &http.Server{Handler: b.guard(routes), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader, ErrorLog: quiet},
 		port:        remote.Addr().String(),
+		secure:      b.certificate != nil,
 		failed:      make(chan error, 2),
 		collections: collections,
 	}
 	go func() { l.failed <- l.unix.Serve(local) }()
-	go func() { l.failed <- l.tcp.Serve(remote) }()
+	go func() { l.failed <- l.tcp.Serve(b.secured(remote, "API")) }()
 	return l, nil
 }
 
@@ -84,6 +89,9 @@ func listenUnix(path string) (net.Listener, error) {
 func (l *sockets) address() string {
 	if l == nil {
 		return ""
+	}
+	if l.secure {
+		return "https://" + l.port
 	}
 	return "http://" + l.port
 }
@@ -108,96 +116,20 @@ func (l *sockets) release(agent string) error {
 	return l.collections.release(chroma.Key{Agent: agent})
 }
 
+// routes is the API. Whose a request is has been found out before: see identity.
 func (b *Backend) routes(collections *collections) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /rpc", b.server)
-	mux.Handle("/api/", chroma.New(chroma.Options{
-		Memories: collections, Databases: filepath.Join(collections.dir(), "databases.json"), Log: b.log,
-	}))
+	mux.HandleFunc("GET /rpc", func(w http.ResponseWriter, r *http.Request) {
+		b.server.ServeAs(b.as(identity(r)), w, r)
+	})
+	mux.Handle("/api/", newChromas(b, collections))
+	if k, ok := b.broker.(*embedded); ok {
+		mux.Handle("GET "+mqttPath, k.doors)
+	}
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
 	return mux
-}
-
-// guard lets through what comes from this machine's own programs, or knows the token: the Host header must name the
-// address that is listened on (a web page that has made its name point here cannot), and all but /health needs the
-// token. Chroma's clients, which bring none, need none on loopback unless Options.ChromaToken asks for one.
-func (b *Backend) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if b.loopback() && !Loopback(r.Host) {
-			http.Error(w, "the Host header does not name this machine", http.StatusForbidden)
-			return
-		}
-		authorization := r.Header.Get("Authorization")
-		switch {
-		case r.URL.Path == "/health":
-		case strings.HasPrefix(r.URL.Path, "/api/"):
-			if !b.guardChroma(w, r, authorization) {
-				return
-			}
-		case !bears(authorization, b.opt.Token):
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "the token is missing or wrong: send Authorization: Bearer <token>", http.StatusUnauthorized)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// guardChroma reports whether a request to the Chroma API may go on, and has answered it otherwise. A web page of another
-// origin may not even send what it cannot read the answer of.
-func (b *Backend) guardChroma(w http.ResponseWriter, r *http.Request, authorization string) bool {
-	if origin := r.Header.Get("Origin"); origin != "" {
-		if u, err := url.Parse(origin); b.loopback() && (err != nil || !Loopback(u.Host)) {
-			chroma.Refuse(w, http.StatusForbidden, "a web page of another machine may not use this server")
-			return false
-		}
-	}
-	token := b.opt.ChromaToken
-	if token == "" && b.loopback() {
-		return true
-	}
-	for _, own := range []string{token, b.opt.Token} {
-		if own != "" && (bears(authorization, own) || bears("Bearer "+strings.TrimPrefix(r.Header.Get("X-Chroma-Token"), "Bearer "), own)) {
-			return true
-		}
-	}
-	chroma.Refuse(w, http.StatusUnauthorized, "the token is missing or wrong: send Authorization: Bearer <token>, or X-Chroma-Token")
-	return false
-}
-
-// bears reports whether an Authorization header has the token.
-func bears(authorization, token string) bool {
-	given, ok := strings.CutPrefix(authorization, "Bearer ")
-	return ok && subtle.ConstantTimeCompare([]byte(given), []byte(token)) == 1
-}
-
-// Loopback reports whether an address, with or without a port, is one that other machines cannot reach.
-func Loopback(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = hostport
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return ip != nil && ip.IsLoopback()
-}
-
-func (b *Backend) loopback() bool { return b.opt.Host == "" || Loopback(b.opt.Host) }
-
-// checkExposure refuses to listen to the network without secrets.
-func (b *Backend) checkExposure() error {
-	if b.loopback() {
-		return nil
-	}
-	if b.opt.Password == "" || b.opt.Token == "" {
-		return fmt.Errorf("listen on %s: %w: others could read and steer every agent: set COMA_PASSWORD (MQTT) and COMA_TOKEN (API), or stay on 127.0.0.1", b.opt.Host, api.ErrInvalid)
-	}
-	b.log.Warn("listening to the network without TLS: passwords and messages can be read on the way", slog.String("host", b.opt.Host))
-	return nil
 }
 
 // endpoint tells modules where they find this backend.

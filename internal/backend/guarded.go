@@ -1,0 +1,395 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/concurrent-modular-agent/coma/internal/access"
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/link"
+)
+
+// as returns the backend as the owner of a connection may use it. It is the one way from a connection to the backend:
+// whatever is asked by JSON-RPC or REST is asked of what this returns.
+func (b *Backend) as(id access.Identity) link.Local {
+	if id == access.Owner() {
+		return b
+	}
+	rate := access.NewRate(b.limits.Rate)
+	return &guarded{b: b, id: id, rate: rate}
+}
+
+// guarded is a backend as a user may use it. It implements link.Local. What is permitted is looked up at each call: it may
+// have changed since the connection was made.
+type guarded struct {
+	b    *Backend
+	id   access.Identity
+	rate *access.Rate // of what the connection sends
+}
+
+var errForbidden = fmt.Errorf("%w: the user's permissions do not allow it (coma backend passwd changes them)", api.ErrUnauthorized)
+
+func (g *guarded) agent(name string) error {
+	if !g.id.Agent(name) {
+		return fmt.Errorf("agent %s: %w", name, errForbidden)
+	}
+	return nil
+}
+
+func (g *guarded) admin(what string) error {
+	if !g.id.Admin() {
+		return fmt.Errorf("%s: %w", what, errForbidden)
+	}
+	return nil
+}
+
+// Attach implements api.Backend.
+func (g *guarded) Attach(ctx context.Context, as api.Attachment, out api.Console) (api.Host, error) {
+	if err := g.admin("run agent " + as.Agent); err != nil {
+		return nil, err
+	}
+	return g.b.Attach(ctx, as, out)
+}
+
+// Status implements api.Backend. Users learn that the backend is there, and which it is.
+func (g *guarded) Status(ctx context.Context) (api.Status, error) {
+	s, err := g.b.Status(ctx)
+	if err != nil || g.id.Admin() {
+		return s, err
+	}
+	if !g.id.Valid() {
+		return api.Status{}, errForbidden
+	}
+	return api.Status{Version: s.Version, Daemon: s.Daemon, Started: s.Started, API: s.API, Broker: s.Broker, External: s.External}, nil
+}
+
+// Agents implements api.Backend.
+func (g *guarded) Agents(ctx context.Context) ([]api.AgentState, error) {
+	agents, err := g.b.Agents(ctx)
+	return slices.DeleteFunc(agents, func(a api.AgentState) bool { return !g.id.Agent(a.Agent) }), err
+}
+
+// Post implements api.Backend.
+func (g *guarded) Post(ctx context.Context, from string, m api.Message) error {
+	agent, _, _ := strings.Cut(m.To, "/")
+	if err := g.agent(agent); err != nil {
+		return err
+	}
+	if err := g.rate.Wait(ctx); err != nil {
+		return err
+	}
+	return g.b.Post(ctx, g.from(from), m)
+}
+
+// from is who sends: a user, not who it says it is.
+func (g *guarded) from(said string) string {
+	if g.id.Admin() {
+		return said
+	}
+	return "user:" + g.id.User()
+}
+
+// Publish implements api.Backend.
+func (g *guarded) Publish(ctx context.Context, from string, p api.Publication) error {
+	if !g.id.Publish(p.Topic) {
+		return fmt.Errorf("publish to %s: %w", p.Topic, errForbidden)
+	}
+	if err := g.rate.Wait(ctx); err != nil {
+		return err
+	}
+	return g.b.Publish(ctx, g.from(from), p)
+}
+
+// Listen implements api.Backend. Any pattern can be listened to; what the user may not hear is left out.
+func (g *guarded) Listen(ctx context.Context, pattern string, heard func(api.Heard)) error {
+	if !g.id.Valid() {
+		return errForbidden
+	}
+	return g.b.Listen(ctx, pattern, func(h api.Heard) {
+		if h.Topic == "" || g.id.Hear(h.Topic) {
+			heard(h)
+		}
+	})
+}
+
+// Mailboxes implements api.Backend.
+func (g *guarded) Mailboxes(ctx context.Context, agent string) ([]api.Mailbox, error) {
+	if err := g.agent(agent); err != nil {
+		return nil, err
+	}
+	return g.b.Mailboxes(ctx, agent)
+}
+
+// Waiting implements api.Backend.
+func (g *guarded) Waiting(ctx context.Context, agent, module string, dead bool) ([]api.Message, error) {
+	if err := g.agent(agent); err != nil {
+		return nil, err
+	}
+	return g.b.Waiting(ctx, agent, module, dead)
+}
+
+// Redeliver implements api.Backend.
+func (g *guarded) Redeliver(ctx context.Context, agent, module string, ids []string) (int, error) {
+	if err := g.agent(agent); err != nil {
+		return 0, err
+	}
+	return g.b.Redeliver(ctx, agent, module, ids)
+}
+
+// DropDead implements api.Backend.
+func (g *guarded) DropDead(ctx context.Context, agent, module string, ids []string) (int, error) {
+	if err := g.agent(agent); err != nil {
+		return 0, err
+	}
+	return g.b.DropDead(ctx, agent, module, ids)
+}
+
+// Memories implements api.Backend. Collections that are no agent's are the admins'.
+func (g *guarded) Memories(ctx context.Context, all bool) ([]api.MemoryInfo, error) {
+	infos, err := g.b.Memories(ctx, all && g.id.Admin())
+	return slices.DeleteFunc(infos, func(m api.MemoryInfo) bool { return !g.id.Agent(m.Name) }), err
+}
+
+// OpenMemory implements api.Backend.
+func (g *guarded) OpenMemory(ctx context.Context, agent string) (api.OpenedMemory, error) {
+	if err := g.agent(agent); err != nil {
+		return nil, err
+	}
+	opened, err := g.b.OpenMemory(ctx, agent)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedMemory{opened, g, agent}, nil
+}
+
+// CreateMemory implements api.Backend.
+func (g *guarded) CreateMemory(ctx context.Context, agent, embedder string) error {
+	if err := g.agent(agent); err != nil {
+		return err
+	}
+	return g.b.CreateMemory(ctx, agent, embedder)
+}
+
+// RemoveMemory implements api.Backend.
+func (g *guarded) RemoveMemory(ctx context.Context, agent string) error {
+	if err := g.admin("remove the memory of " + agent); err != nil {
+		return err
+	}
+	return g.b.RemoveMemory(ctx, agent)
+}
+
+// ReembedMemory implements api.Backend.
+func (g *guarded) ReembedMemory(ctx context.Context, agent, embedder string, progress func(done, total int)) (api.MemoryInfo, error) {
+	if err := g.admin("embed the memory of " + agent + " anew"); err != nil {
+		return api.MemoryInfo{}, err
+	}
+	return g.b.ReembedMemory(ctx, agent, embedder, progress)
+}
+
+// BackupMemory implements api.Backend. It writes where the backend may write.
+func (g *guarded) BackupMemory(ctx context.Context, agent, path string) (api.MemoryInfo, error) {
+	if err := g.admin("back up the memory of " + agent); err != nil {
+		return api.MemoryInfo{}, err
+	}
+	return g.b.BackupMemory(ctx, agent, path)
+}
+
+// RestoreMemory implements api.Backend. It reads what the backend may read.
+func (g *guarded) RestoreMemory(ctx context.Context, agent, path string, replace bool) (api.MemoryInfo, error) {
+	if err := g.admin("restore the memory of " + agent); err != nil {
+		return api.MemoryInfo{}, err
+	}
+	return g.b.RestoreMemory(ctx, agent, path, replace)
+}
+
+// CompactMemory implements api.Backend.
+func (g *guarded) CompactMemory(ctx context.Context, agent string) (api.MemoryInfo, error) {
+	if err := g.admin("compact the memory of " + agent); err != nil {
+		return api.MemoryInfo{}, err
+	}
+	return g.b.CompactMemory(ctx, agent)
+}
+
+// Shutdown implements api.Backend.
+func (g *guarded) Shutdown(ctx context.Context) error {
+	if err := g.admin("stop the backend"); err != nil {
+		return err
+	}
+	return g.b.Shutdown(ctx)
+}
+
+// Seat implements link.Local. Whoever may speak to an agent may speak as one of its modules.
+func (g *guarded) Seat(ctx context.Context, claim link.Claim) (link.Seat, error) {
+	if err := g.agent(claim.Agent); err != nil {
+		return nil, err
+	}
+	seat, err := g.b.Seat(ctx, claim)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedSeat{seat, g}, nil
+}
+
+// Unseat implements link.Local.
+func (g *guarded) Unseat(seat link.Seat) { g.b.Unseat(seat.(*guardedSeat).Seat) }
+
+// guardedSeat is the seat of a module that a user speaks as: it reaches its own agent, and what else the user may.
+type guardedSeat struct {
+	link.Seat
+	g *guarded
+}
+
+// to checks where a message goes.
+func (s *guardedSeat) to(ctx context.Context, address string) error {
+	name, _, crossing := strings.Cut(address, "/")
+	if !crossing {
+		name = s.Identity().Agent
+	}
+	if err := s.g.agent(name); err != nil {
+		return err
+	}
+	return s.g.rate.Wait(ctx)
+}
+
+// Send implements api.Session.
+func (s *guardedSeat) Send(ctx context.Context, m api.Message) error {
+	if err := s.to(ctx, m.To); err != nil {
+		return err
+	}
+	return s.Seat.Send(ctx, m)
+}
+
+// Resend implements link.Seat.
+func (s *guardedSeat) Resend(ctx context.Context, m api.Message) error {
+	if err := s.to(ctx, m.To); err != nil {
+		return err
+	}
+	return s.Seat.Resend(ctx, m)
+}
+
+// TrySend implements link.Seat: what is to be checked goes by Send.
+func (s *guardedSeat) TrySend(api.Message) bool { return false }
+
+// Publish implements api.Session.
+func (s *guardedSeat) Publish(ctx context.Context, p api.Publication) error {
+	if !s.g.id.Publish(p.Topic) {
+		return fmt.Errorf("publish to %s: %w", p.Topic, errForbidden)
+	}
+	if err := s.g.rate.Wait(ctx); err != nil {
+		return err
+	}
+	return s.Seat.Publish(ctx, p)
+}
+
+// Subscribe implements api.Session. What is published goes into the module's mailbox, and stays there for whoever receives
+// for it: so the pattern itself must not reach over what the user may hear.
+func (s *guardedSeat) Subscribe(ctx context.Context, pattern string) error {
+	if !s.g.id.Within(pattern) {
+		return fmt.Errorf("subscribe to %s: %w", pattern, errForbidden)
+	}
+	return s.Seat.Subscribe(ctx, pattern)
+}
+
+// Memory implements api.Session.
+func (s *guardedSeat) Memory() api.Memory {
+	return &guardedMemory{unclosed{s.Seat.Memory()}, s.g, s.Identity().Agent}
+}
+
+// Feed implements link.Seat.
+func (s *guardedSeat) Feed() link.Feed { return guardedFeed{s.Seat.Feed(), s} }
+
+// guardedFeed ends when the user may no longer speak to the agent.
+type guardedFeed struct {
+	link.Feed
+	seat *guardedSeat
+}
+
+// TryNext implements link.Feed.
+func (f guardedFeed) TryNext() (api.Message, bool, error) {
+	if err := f.seat.g.agent(f.seat.Identity().Agent); err != nil {
+		return api.Message{}, false, err
+	}
+	return f.Feed.TryNext()
+}
+
+// unclosed is a memory that is open for as long as its seat is.
+type unclosed struct{ api.Memory }
+
+// Close implements api.OpenedMemory.
+func (unclosed) Close() error { return nil }
+
+// guardedMemory is an agent's memory for as long as the user may use it.
+type guardedMemory struct {
+	opened api.OpenedMemory
+	g      *guarded
+	agent  string
+}
+
+// Close implements api.OpenedMemory.
+func (m *guardedMemory) Close() error { return m.opened.Close() }
+
+// Add implements api.Memory.
+func (m *guardedMemory) Add(ctx context.Context, records []api.Record) ([]string, error) {
+	if err := m.g.agent(m.agent); err != nil {
+		return nil, err
+	}
+	return m.opened.Add(ctx, records)
+}
+
+// Get implements api.Memory.
+func (m *guardedMemory) Get(ctx context.Context, sel api.Selection) ([]api.Record, error) {
+	if err := m.g.agent(m.agent); err != nil {
+		return nil, err
+	}
+	return m.opened.Get(ctx, sel)
+}
+
+// Query implements api.Memory.
+func (m *guardedMemory) Query(ctx context.Context, q api.Query) ([]api.Match, error) {
+	if err := m.g.agent(m.agent); err != nil {
+		return nil, err
+	}
+	return m.opened.Query(ctx, q)
+}
+
+// Retrieve implements api.Memory.
+func (m *guardedMemory) Retrieve(ctx context.Context, r api.Retrieval) ([]api.Match, error) {
+	if err := m.g.agent(m.agent); err != nil {
+		return nil, err
+	}
+	return m.opened.Retrieve(ctx, r)
+}
+
+// Update implements api.Memory.
+func (m *guardedMemory) Update(ctx context.Context, records []api.Record) error {
+	if err := m.g.agent(m.agent); err != nil {
+		return err
+	}
+	return m.opened.Update(ctx, records)
+}
+
+// Delete implements api.Memory.
+func (m *guardedMemory) Delete(ctx context.Context, ids []string, filter *api.Filter) (int, error) {
+	if err := m.g.agent(m.agent); err != nil {
+		return 0, err
+	}
+	return m.opened.Delete(ctx, ids, filter)
+}
+
+// Count implements api.Memory.
+func (m *guardedMemory) Count(ctx context.Context, filter *api.Filter) (int, error) {
+	if err := m.g.agent(m.agent); err != nil {
+		return 0, err
+	}
+	return m.opened.Count(ctx, filter)
+}
+
+// Clear implements api.Memory.
+func (m *guardedMemory) Clear(ctx context.Context) (int, error) {
+	if err := m.g.agent(m.agent); err != nil {
+		return 0, err
+	}
+	return m.opened.Clear(ctx)
+}
