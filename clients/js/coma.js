@@ -1806,7 +1806,7 @@ function attend(agent, seat, module, underway) {
   // At its end a process can only write what the kernel takes at once: what it has not taken yet leaves before.
   const flush = () => void seat.flushed();
   /** @param {number} code */
-  const exit = (code) => seat.closeNow(code === 0 ? "finished" : "died");
+  const exit = (code) => seat.closeNow((process.exitCode ?? code) === 0 ? "finished" : "died"); // exitCode alone tells of an await that can never end
   /** @type {NodeJS.Timeout | undefined} */
   let look;
   const end = () => {

@@ -1,0 +1,91 @@
+package js_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/folders"
+)
+
+// hostVariable makes the test binary a host with its folders in the one that it names: the tests in JavaScript start it,
+// kill it and start it again (test/host.js).
+const hostVariable = "COMA_TEST_HOST"
+
+func TestMain(m *testing.M) {
+	dir := os.Getenv(hostVariable)
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	if err := beHost(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// beHost runs agent "a" until standard input ends, and tells on standard output, a JSON object a line, where it is and what
+// the agent's modules say to the outside.
+func beHost(dir string) error {
+	b, err := openHost(dir)
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	c := &console{out: json.NewEncoder(os.Stdout)}
+	host, err := b.Attach(ctx, api.Attachment{Agent: "a", PID: os.Getpid(), Modules: []string{"m", "other"}, Limit: 20000}, c)
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	status, err := b.Status(ctx)
+	if err != nil {
+		return errors.Join(err, host.Close(), b.Close())
+	}
+	c.tell(map[string]any{"api": host.Endpoint().API, "http": status.API, "token": host.Endpoint().Token})
+	io.Copy(io.Discard, os.Stdin) // until the test lets go
+	return errors.Join(host.Close(), b.Close())
+}
+
+func openHost(dir string) (*backend.Backend, error) {
+	return backend.Open(backend.Options{Daemon: true, Folders: folders.Folders{
+		Data: filepath.Join(dir, "data"), State: filepath.Join(dir, "state"), Runtime: filepath.Join(dir, "run"),
+	}})
+}
+
+// console tells what modules say. It answers each question but "silence", which it leaves unanswered, and "nobody".
+type console struct {
+	mu  sync.Mutex
+	out *json.Encoder
+}
+
+func (c *console) tell(what any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.Encode(what) // the test waits in vain for what it has not been told, and says so
+}
+
+func (c *console) Log(module string, entry api.LogEntry) {
+	c.tell(map[string]any{"module": module, "log": entry})
+}
+
+func (c *console) Print(module, text string) {
+	c.tell(map[string]any{"module": module, "print": text})
+}
+
+func (c *console) Input(ctx context.Context, _, prompt string) (string, error) {
+	switch prompt {
+	case "nobody":
+		return "", api.ErrNoInput
+	case "silence":
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	return "answer to " + prompt, nil
+}
