@@ -68,6 +68,12 @@ func (c *connection) cut() {
 	}
 }
 
+func (c *connection) connected() bool {
+	c.broker.mu.Lock()
+	defer c.broker.mu.Unlock()
+	return c.up
+}
+
 // kill restarts the broker, which forgets everything.
 func (u *unreliable) kill() {
 	u.mu.Lock()

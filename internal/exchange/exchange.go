@@ -64,7 +64,7 @@ type Broker interface {
 type Local interface {
 	// Deliver puts messages, in their order, into the mailbox of a module of this host, to ("agent/module"). It waits for
 	// room until ctx ends. n is how many were put, an error or not, and written (nil for none) waits until those are on
-	// disk; its error means that they may not be delivered. again: some may have been delivered before and must not be twice.
+	// disk; its error means that they may not be delivered. It is called once, except after Close. again: some may have been delivered before and must not be twice.
 	// A module that is not here is api.ErrUnknown.
 	Deliver(ctx context.Context, to string, messages []api.Message, again bool) (n int, written func() error, err error)
 	// Modules tells which modules' mailboxes are here, by "agent/module", and whether they run.

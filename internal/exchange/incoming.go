@@ -51,6 +51,13 @@ type settlement struct {
 	written func() error
 }
 
+// abandon lets go of what is not acknowledged. It comes again, so it does not matter whether it was written.
+func (d settlement) abandon() {
+	if d.written != nil {
+		_ = d.written()
+	}
+}
+
 // takeMail hands a mail to its stream. It is called by the broker's client and does not wait.
 func (x *Exchange) takeMail(_ string, payload []byte) {
 	m, err := readMail(payload)
@@ -206,9 +213,10 @@ func (x *Exchange) room(n int) bool {
 // settle has what was put acknowledged once it is on disk. Nothing new (the zero value) has the sender told where it stands.
 func (s *incoming) settle(done settlement, term int) {
 	s.mu.Lock()
-	if term != s.term {
+	if term != s.term { // what came before it was taken back: so is this, which the mailbox will know again
 		s.mu.Unlock()
-		return // what came before it was taken back: so is this, which the mailbox will know again
+		done.abandon()
+		return
 	}
 	if done.upto > 0 {
 		s.put = done.upto
@@ -244,16 +252,19 @@ func (s *incoming) acknowledge() {
 
 // note waits until messages are on disk and notes that they have arrived.
 func (s *incoming) note(unsettled []settlement) error {
-	for _, done := range unsettled {
+	for i, done := range unsettled {
 		if done.written == nil {
 			continue
 		}
-		if err := done.written(); err != nil {
-			s.takeBack()
-			return err
+		err := done.written()
+		if err == nil {
+			err = s.x.received.record(s.stream, done.upto)
 		}
-		if err := s.x.received.record(s.stream, done.upto); err != nil {
+		if err != nil {
 			s.takeBack()
+			for _, later := range unsettled[i+1:] {
+				later.abandon()
+			}
 			return err
 		}
 	}
@@ -263,10 +274,13 @@ func (s *incoming) note(unsettled []settlement) error {
 // takeBack goes back to what is noted: the rest comes again.
 func (s *incoming) takeBack() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.put = s.x.received.had(s.stream)
-	s.unsettled = nil
+	unsettled := s.unsettled
+	s.put, s.unsettled = s.x.received.had(s.stream), nil
 	s.term++
+	s.mu.Unlock()
+	for _, later := range unsettled {
+		later.abandon()
+	}
 }
 
 // answer tells the sender where its stream stands.

@@ -72,6 +72,8 @@ func all(waits []func() error) func() error {
 	}
 }
 
+func (p *place) box(name string) *mailbox.Box { return p.store.Box(name) }
+
 // consumer reads a module's mailbox and checks what comes: from each sender, all of its messages once and in order. A
 // message's text is "<sender> <number>", numbers count from 1.
 type consumer struct {
@@ -120,6 +122,16 @@ func (c *consumer) count(sender string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last[sender]
+}
+
+// await waits until so many of a sender's messages have come.
+func (c *consumer) await(ctx context.Context, sender string, want int) {
+	for c.count(sender) < want && ctx.Err() == nil {
+		select {
+		case <-c.got:
+		case <-ctx.Done():
+		}
+	}
 }
 
 func (c *consumer) check(t *testing.T, sender string, want int) {
