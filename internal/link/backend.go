@@ -174,7 +174,7 @@ func (c *Client) ReembedMemory(ctx context.Context, agent, embedder string, prog
 
 // OpenMemory implements api.Backend.
 func (c *Client) OpenMemory(ctx context.Context, agent string) (api.OpenedMemory, error) {
-	if err := c.wire.call(ctx, methodOpenMem, memoryParams{Agent: agent}, nil); err != nil {
+	if err := c.wire.call(ctx, methodOpenMem, agentParams{agent}, nil); err != nil {
 		return nil, err
 	}
 	return openedMemory{remoteMemory{c.wire, agent}}, nil
@@ -186,12 +186,12 @@ type openedMemory struct{ remoteMemory }
 func (m openedMemory) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	return m.wire.call(ctx, methodCloseMem, memoryParams{Agent: m.agent}, nil)
+	return m.wire.call(ctx, methodCloseMem, agentParams{m.agent}, nil)
 }
 
 // RemoveMemory implements api.Backend.
 func (c *Client) RemoveMemory(ctx context.Context, agent string) error {
-	return c.wire.call(ctx, methodRemoveMem, memoryParams{Agent: agent}, nil)
+	return c.wire.call(ctx, methodRemoveMem, agentParams{agent}, nil)
 }
 
 // BackupMemory implements api.Backend.
@@ -208,7 +208,7 @@ func (c *Client) RestoreMemory(ctx context.Context, agent, path string, replace 
 
 // CompactMemory implements api.Backend.
 func (c *Client) CompactMemory(ctx context.Context, agent string) (info api.MemoryInfo, err error) {
-	err = c.wire.call(ctx, methodCompact, memoryParams{Agent: agent}, &info)
+	err = c.wire.call(ctx, methodCompact, agentParams{agent}, &info)
 	return info, err
 }
 

@@ -40,14 +40,14 @@ const (
 
 // Methods of a memory; the agent is the module's own unless named.
 const (
-	methodMemoryAdd      = "memory.add"      // memoryParams → ids
-	methodMemoryGet      = "memory.get"      // memoryParams → records
-	methodMemoryQuery    = "memory.query"    // memoryParams → matches
-	methodMemoryRetrieve = "memory.retrieve" // memoryParams → matches
-	methodMemoryUpdate   = "memory.update"   // memoryParams
-	methodMemoryDelete   = "memory.delete"   // memoryParams → count
-	methodMemoryCount    = "memory.count"    // memoryParams → count
-	methodMemoryClear    = "memory.clear"    // memoryParams → count
+	methodMemoryAdd      = "memory.add"      // recordsParams → ids
+	methodMemoryGet      = "memory.get"      // selectParams → records
+	methodMemoryQuery    = "memory.query"    // queryParams → matches
+	methodMemoryRetrieve = "memory.retrieve" // retrieveParams → matches
+	methodMemoryUpdate   = "memory.update"   // recordsParams
+	methodMemoryDelete   = "memory.delete"   // whichParams → count
+	methodMemoryCount    = "memory.count"    // countParams → count
+	methodMemoryClear    = "memory.clear"    // memoryOf → count
 )
 
 // Methods of those who run agents, and of tools.
@@ -66,12 +66,12 @@ const (
 	methodRedeliver = "mailbox.redeliver" // mailboxParams → count
 	methodDropDead  = "mailbox.drop"      // mailboxParams → count
 	methodMemories  = "memories"          // memoriesParams → []api.MemoryInfo
-	methodOpenMem   = "memory.open"       // memoryParams; held until the connection ends, or
-	methodCloseMem  = "memory.close"      // memoryParams
+	methodOpenMem   = "memory.open"       // agentParams; held until the connection ends, or
+	methodCloseMem  = "memory.close"      // agentParams
 	methodCreateMem = "memory.create"     // embedderParams
 	methodReembed   = "memory.reembed"    // embedderParams → api.MemoryInfo; tells "progress" until it answers
-	methodRemoveMem = "memory.remove"     // memoryParams
-	methodCompact   = "memory.compact"    // memoryParams → api.MemoryInfo
+	methodRemoveMem = "memory.remove"     // agentParams
+	methodCompact   = "memory.compact"    // agentParams → api.MemoryInfo
 	methodBackup    = "memory.backup"     // memoryFile → api.MemoryInfo
 	methodRestore   = "memory.restore"    // memoryFile → api.MemoryInfo
 	methodShutdown  = "shutdown"          //
@@ -180,15 +180,50 @@ type mailboxParams struct {
 	IDs    []string `json:"ids,omitempty"`
 }
 
-type memoryParams struct {
-	Agent     string        `json:"agent,omitempty"`
-	Records   []api.Record  `json:"records,omitempty"`
-	Select    api.Selection `json:"select,omitzero"`
-	Query     api.Query     `json:"query,omitzero"`
-	Retrieval api.Retrieval `json:"retrieval,omitzero"`
-	IDs       []string      `json:"ids,omitempty"`
-	Filter    *api.Filter   `json:"filter,omitempty"`
+// memoryOf says whose memory is meant.
+type memoryOf struct {
+	Agent string `json:"agent,omitempty"` // "": the module's own
 }
+
+func (m memoryOf) agent() string { return m.Agent }
+
+type recordsParams struct {
+	memoryOf
+	Records []api.Record `json:"records"`
+}
+
+type selectParams struct {
+	memoryOf
+	Select api.Selection `json:"select,omitzero"`
+}
+
+type queryParams struct {
+	memoryOf
+	Query api.Query `json:"query"`
+}
+
+type retrieveParams struct {
+	memoryOf
+	Retrieval api.Retrieval `json:"retrieval"`
+}
+
+type whichParams struct {
+	memoryOf
+	IDs    []string    `json:"ids,omitempty"`
+	Filter *api.Filter `json:"filter,omitempty"`
+}
+
+type countParams struct {
+	memoryOf
+	Filter *api.Filter `json:"filter,omitempty"`
+}
+
+type agentParams struct {
+	Agent string `json:"agent"`
+}
+
+// none is no parameters, or no result: an empty object.
+type none struct{}
 
 type memoriesParams struct {
 	All bool `json:"all,omitempty"`

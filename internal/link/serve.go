@@ -49,8 +49,9 @@ type Feed interface {
 
 // Server is the host's end of all connections.
 type Server struct {
-	host    Local
-	version string
+	host     Local
+	version  string
+	document func() ([]byte, error) // OpenRPC; made when somebody asks first
 
 	life  context.Context
 	stop  context.CancelFunc
@@ -61,7 +62,8 @@ type Server struct {
 // NewServer returns a server for host; version is what modules are told at opening.
 func NewServer(host Local, version string) *Server {
 	life, stop := context.WithCancel(context.Background())
-	return &Server{host: host, version: version, life: life, stop: stop}
+	document := sync.OnceValues(func() ([]byte, error) { return discover(version) })
+	return &Server{host: host, version: version, document: document, life: life, stop: stop}
 }
 
 // ServeHTTP takes a connection: a WebSocket handshake. Who may connect, and from which web pages, is the caller's to
@@ -194,52 +196,27 @@ func (c *serving) Request(ctx context.Context, method string, raw json.RawMessag
 }
 
 func (c *serving) request(ctx context.Context, method string, raw json.RawMessage) (any, error) {
-	if method == methodOpen {
-		return c.open(ctx, raw)
-	}
 	if handle, ok := seatMethods[method]; ok {
 		c.mu.Lock()
 		seat := c.seat
 		c.mu.Unlock()
-		if seat == nil {
+		_, alone := connMethods[method]
+		switch {
+		case seat != nil:
+			return handle.answer(ctx, seat, raw)
+		case !alone:
 			return nil, fmt.Errorf("%s: %w: the connection has no open session", method, api.ErrClosed)
 		}
-		return handle(ctx, seat, raw)
+	}
+	if method == methodDiscover {
+		document, err := c.server.document()
+		return json.RawMessage(document), err
 	}
 	if handle, ok := memoryMethods[method]; ok {
-		return c.memory(ctx, handle, raw)
+		return handle.answer(ctx, c, raw)
 	}
-	if handle, ok := agentMethods[method]; ok {
-		return handle(ctx, c, raw)
-	}
-	if handle, ok := toolMethods[method]; ok {
-		return handle(ctx, c, raw)
+	if handle, ok := connMethods[method]; ok {
+		return handle.answer(ctx, c, raw)
 	}
 	return nil, unknownMethod(method)
-}
-
-func (c *serving) memory(ctx context.Context, handle memoryMethod, raw json.RawMessage) (any, error) {
-	p, err := params[memoryParams](raw)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	seat, opened := c.seat, c.memories[p.Agent]
-	c.mu.Unlock()
-	var memory api.Memory
-	switch {
-	case opened != nil:
-		memory = opened
-	case p.Agent == "" && seat != nil:
-		memory = seat.Memory()
-	case p.Agent == "":
-		return nil, fmt.Errorf("%w: name the agent whose memory is meant", api.ErrInvalid)
-	default:
-		if opened, err = c.host.OpenMemory(ctx, p.Agent); err != nil {
-			return nil, err
-		}
-		defer opened.Close()
-		memory = opened
-	}
-	return handle(ctx, memory, p)
 }

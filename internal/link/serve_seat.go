@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 
@@ -45,24 +46,20 @@ type pushed struct {
 	bytes int
 }
 
-func (c *serving) open(ctx context.Context, raw json.RawMessage) (any, error) {
-	p, err := params[Claim](raw)
-	if err != nil {
-		return nil, err
-	}
+func (c *serving) open(ctx context.Context, p Claim) (result openResult, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.seat != nil {
-		return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "this connection has an open session already"}
+		return result, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "this connection has an open session already"}
 	}
 	switch p.Mode {
 	case Seated, Guest, Continue:
 	default:
-		return nil, fmt.Errorf("open: mode %q: %w: want none, %q or %q", p.Mode, api.ErrInvalid, Guest, Continue)
+		return result, fmt.Errorf("open: mode %q: %w: want none, %q or %q", p.Mode, api.ErrInvalid, Guest, Continue)
 	}
 	seat, err := c.host.Seat(ctx, p)
 	if err != nil {
-		return nil, err
+		return result, err
 	}
 	s := &seated{Seat: seat, feed: seat.Feed(), peer: c.peer, window: windowMessages}
 	if p.Mode == Continue {
@@ -175,44 +172,52 @@ func (s *seated) ack(seq uint64) {
 	s.again.Store(true) // there is room in the window
 }
 
-// seatMethod answers a call of a module that is seated.
-type seatMethod func(ctx context.Context, s *seated, raw json.RawMessage) (any, error)
+// shape is what a method takes and what it gives: its description is made of it.
+type shape struct{ params, result reflect.Type }
 
-// seatCall is a seatMethod whose parameters have the form P.
-func seatCall[P any](f func(ctx context.Context, s *seated, p P) (any, error)) seatMethod {
-	return func(ctx context.Context, s *seated, raw json.RawMessage) (any, error) {
+func shapeOf[P, R any]() shape { return shape{reflect.TypeFor[P](), reflect.TypeFor[R]()} }
+
+// seatMethod is a call of a module that is seated.
+type seatMethod struct {
+	shape
+	answer func(ctx context.Context, s *seated, raw json.RawMessage) (any, error)
+}
+
+// seatCall is a seatMethod with parameters of the form P and a result of the form R.
+func seatCall[P, R any](f func(ctx context.Context, s *seated, p P) (R, error)) seatMethod {
+	return seatMethod{shapeOf[P, R](), func(ctx context.Context, s *seated, raw json.RawMessage) (any, error) {
 		p, err := params[P](raw)
 		if err != nil {
 			return nil, err
 		}
 		return f(ctx, s, p)
-	}
+	}}
 }
 
 var seatMethods = map[string]seatMethod{
-	methodClose: seatCall(func(_ context.Context, s *seated, p closeParams) (any, error) {
+	methodClose: seatCall(func(_ context.Context, s *seated, p closeParams) (none, error) {
 		s.halt()
 		s.mu.Lock()
 		s.ack(p.Done)
 		// Only the module knows what it had in hand: a message that was pushed to a Receive which then gave up was not.
 		s.begin(p.Hand)
 		s.unlock()
-		return nil, s.Close(p.Outcome)
+		return none{}, s.Close(p.Outcome)
 	}),
-	methodPoll: seatCall(func(ctx context.Context, s *seated, p nextParams) (any, error) {
+	methodPoll: seatCall(func(ctx context.Context, s *seated, p nextParams) (none, error) {
 		s.feed.Asked()
 		s.mu.Lock()
 		s.ack(p.Ack)
 		s.unlock()
 		if err := s.feed.Settle(ctx); err != nil {
-			return nil, err
+			return none{}, err
 		}
 		s.mu.Lock()
 		s.fill()
 		s.unlock()
-		return nil, nil
+		return none{}, nil
 	}),
-	methodSend: func(ctx context.Context, s *seated, raw json.RawMessage) (any, error) {
+	methodSend: {shapeOf[sendParams, none](), func(ctx context.Context, s *seated, raw json.RawMessage) (any, error) {
 		var p sendParams
 		if err := p.parse(raw); err != nil {
 			return nil, invalidParams(err)
@@ -225,8 +230,8 @@ var seatMethods = map[string]seatMethod{
 			return nil, s.Resend(ctx, m)
 		}
 		return nil, s.Send(ctx, m)
-	},
-	methodPending: seatCall(func(ctx context.Context, s *seated, _ struct{}) (any, error) {
+	}},
+	methodPending: seatCall(func(ctx context.Context, s *seated, _ none) (count, error) {
 		s.mu.Lock()
 		defer s.unlock()
 		n, err := s.Pending(ctx)
@@ -236,63 +241,30 @@ var seatMethods = map[string]seatMethod{
 		}
 		return count{n}, err
 	}),
-	methodPublish: seatCall(func(ctx context.Context, s *seated, p api.Publication) (any, error) {
-		return nil, s.Publish(ctx, p)
+	methodPublish: seatCall(func(ctx context.Context, s *seated, p api.Publication) (none, error) {
+		return none{}, s.Publish(ctx, p)
 	}),
-	methodSubscribe: seatCall(func(ctx context.Context, s *seated, p pattern) (any, error) {
-		return nil, s.Subscribe(ctx, p.Pattern)
+	methodSubscribe: seatCall(func(ctx context.Context, s *seated, p pattern) (none, error) {
+		return none{}, s.Subscribe(ctx, p.Pattern)
 	}),
-	methodUnsubscribe: seatCall(func(ctx context.Context, s *seated, p pattern) (any, error) {
-		return nil, s.Unsubscribe(ctx, p.Pattern)
+	methodUnsubscribe: seatCall(func(ctx context.Context, s *seated, p pattern) (none, error) {
+		return none{}, s.Unsubscribe(ctx, p.Pattern)
 	}),
-	methodInput: seatCall(func(ctx context.Context, s *seated, p textParams) (any, error) {
+	methodInput: seatCall(func(ctx context.Context, s *seated, p textParams) (textParams, error) {
 		line, err := s.Input(ctx, p.Text)
 		return textParams{line}, err
 	}),
-	methodKeep: seatCall(func(ctx context.Context, s *seated, p kept) (any, error) {
+	methodKeep: seatCall(func(ctx context.Context, s *seated, p kept) (none, error) {
 		if !p.Found {
-			return nil, s.Keep(ctx, p.Key, nil)
+			return none{}, s.Keep(ctx, p.Key, nil)
 		}
 		if p.Value == nil {
 			p.Value = []byte{}
 		}
-		return nil, s.Keep(ctx, p.Key, p.Value)
+		return none{}, s.Keep(ctx, p.Key, p.Value)
 	}),
-	methodKept: seatCall(func(ctx context.Context, s *seated, p kept) (any, error) {
+	methodKept: seatCall(func(ctx context.Context, s *seated, p kept) (kept, error) {
 		value, found, err := s.Kept(ctx, p.Key)
 		return kept{Key: p.Key, Value: value, Found: found}, err
 	}),
-}
-
-// memoryMethod answers a call on a memory.
-type memoryMethod func(ctx context.Context, memory api.Memory, p memoryParams) (any, error)
-
-var memoryMethods = map[string]memoryMethod{
-	methodMemoryAdd: func(ctx context.Context, m api.Memory, p memoryParams) (any, error) {
-		return m.Add(ctx, p.Records)
-	},
-	methodMemoryGet: func(ctx context.Context, m api.Memory, p memoryParams) (any, error) {
-		return m.Get(ctx, p.Select)
-	},
-	methodMemoryQuery: func(ctx context.Context, m api.Memory, p memoryParams) (any, error) {
-		return m.Query(ctx, p.Query)
-	},
-	methodMemoryRetrieve: func(ctx context.Context, m api.Memory, p memoryParams) (any, error) {
-		return m.Retrieve(ctx, p.Retrieval)
-	},
-	methodMemoryUpdate: func(ctx context.Context, m api.Memory, p memoryParams) (any, error) {
-		return nil, m.Update(ctx, p.Records)
-	},
-	methodMemoryDelete: func(ctx context.Context, m api.Memory, p memoryParams) (any, error) {
-		n, err := m.Delete(ctx, p.IDs, p.Filter)
-		return count{n}, err
-	},
-	methodMemoryCount: func(ctx context.Context, m api.Memory, p memoryParams) (any, error) {
-		n, err := m.Count(ctx, p.Filter)
-		return count{n}, err
-	},
-	methodMemoryClear: func(ctx context.Context, m api.Memory, p memoryParams) (any, error) {
-		n, err := m.Clear(ctx)
-		return count{n}, err
-	},
 }

@@ -10,18 +10,21 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/jsonrpc"
 )
 
-// connMethod answers a call of someone who runs an agent, or of a tool.
-type connMethod func(ctx context.Context, c *serving, raw json.RawMessage) (any, error)
+// connMethod is a call that needs no seat: of someone who opens one, who runs an agent, or of a tool.
+type connMethod struct {
+	shape
+	answer func(ctx context.Context, c *serving, raw json.RawMessage) (any, error)
+}
 
-// connCall is a connMethod whose parameters have the form P.
-func connCall[P any](f func(ctx context.Context, c *serving, p P) (any, error)) connMethod {
-	return func(ctx context.Context, c *serving, raw json.RawMessage) (any, error) {
+// connCall is a connMethod with parameters of the form P and a result of the form R.
+func connCall[P, R any](f func(ctx context.Context, c *serving, p P) (R, error)) connMethod {
+	return connMethod{shapeOf[P, R](), func(ctx context.Context, c *serving, raw json.RawMessage) (any, error) {
 		p, err := params[P](raw)
 		if err != nil {
 			return nil, err
 		}
 		return f(ctx, c, p)
-	}
+	}}
 }
 
 // attached returns the agent that this connection runs.
@@ -34,80 +37,85 @@ func (c *serving) attached() (api.Host, error) {
 	return c.agent, nil
 }
 
-var agentMethods = map[string]connMethod{
-	methodAttach: connCall(func(ctx context.Context, c *serving, p api.Attachment) (any, error) {
+var connMethods = map[string]connMethod{
+	methodOpen: connCall(func(ctx context.Context, c *serving, p Claim) (openResult, error) { return c.open(ctx, p) }),
+
+	// Of those who run agents.
+	methodAttach: connCall(func(ctx context.Context, c *serving, p api.Attachment) (api.Endpoint, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.agent != nil {
-			return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "this connection runs agent " + c.name + " already"}
+			return api.Endpoint{}, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "this connection runs agent " + c.name + " already"}
 		}
 		agent, err := c.host.Attach(ctx, p, remoteConsole{c.peer})
 		if err != nil {
-			return nil, err
+			return api.Endpoint{}, err
 		}
 		c.agent, c.name = agent, p.Agent
 		return agent.Endpoint(), nil
 	}),
-	methodDetach: connCall(func(_ context.Context, c *serving, _ struct{}) (any, error) {
+	methodDetach: connCall(func(_ context.Context, c *serving, _ none) (none, error) {
 		c.mu.Lock()
 		agent := c.agent
 		c.agent = nil
 		c.mu.Unlock()
 		if agent == nil {
-			return nil, nil
+			return none{}, nil
 		}
-		return nil, agent.Close()
+		return none{}, agent.Close()
 	}),
-	methodReport: connCall(func(ctx context.Context, c *serving, p api.ModuleState) (any, error) {
+	methodReport: connCall(func(ctx context.Context, c *serving, p api.ModuleState) (none, error) {
 		agent, err := c.attached()
 		if err != nil {
-			return nil, err
+			return none{}, err
 		}
-		return nil, agent.Report(ctx, p)
+		return none{}, agent.Report(ctx, p)
 	}),
-	methodEnded: connCall(func(ctx context.Context, c *serving, p endedParams) (any, error) {
+	methodEnded: connCall(func(ctx context.Context, c *serving, p endedParams) (none, error) {
 		agent, err := c.attached()
 		if err != nil {
-			return nil, err
+			return none{}, err
 		}
-		return nil, agent.Ended(ctx, p.Identity, p.Outcome)
+		return none{}, agent.Ended(ctx, p.Identity, p.Outcome)
 	}),
-	methodRemove: connCall(func(ctx context.Context, c *serving, p moduleParams) (any, error) {
+	methodRemove: connCall(func(ctx context.Context, c *serving, p moduleParams) (none, error) {
 		agent, err := c.attached()
 		if err != nil {
-			return nil, err
+			return none{}, err
 		}
-		return nil, agent.Remove(ctx, p.Module)
+		return none{}, agent.Remove(ctx, p.Module)
 	}),
-}
 
-var toolMethods = map[string]connMethod{
-	methodStatus: connCall(func(ctx context.Context, c *serving, _ struct{}) (any, error) {
+	// Of tools.
+	methodStatus: connCall(func(ctx context.Context, c *serving, _ none) (api.Status, error) {
 		return c.host.Status(ctx)
 	}),
-	methodAgents: connCall(func(ctx context.Context, c *serving, _ struct{}) (any, error) {
-		return c.host.Agents(ctx)
+	methodAgents: connCall(func(ctx context.Context, c *serving, _ none) ([]api.AgentState, error) {
+		return some(c.host.Agents(ctx))
 	}),
-	methodPost: connCall(func(ctx context.Context, c *serving, p sendParams) (any, error) {
+	methodPost: connCall(func(ctx context.Context, c *serving, p sendParams) (none, error) {
 		m, err := p.message()
 		if err != nil {
-			return nil, err
+			return none{}, err
 		}
-		return nil, c.host.Post(ctx, m.From, m)
+		return none{}, c.host.Post(ctx, m.From, m)
 	}),
-	methodListen: connCall(func(ctx context.Context, c *serving, p pattern) (any, error) {
+	methodPublish: connCall(func(ctx context.Context, c *serving, p api.Publication) (none, error) {
+		return none{}, c.host.Publish(ctx, "cli", p)
+	}),
+	methodListen: connCall(func(ctx context.Context, c *serving, p pattern) (none, error) {
 		err := c.host.Listen(ctx, p.Pattern, func(h api.Heard) {
 			c.peer.Notify(ctx, methodConsoleListen, h) // a listener that has gone ends ctx, and Listen with it
 		})
 		if errors.Is(err, context.Canceled) {
 			err = nil
 		}
-		return nil, err
+		return none{}, err
 	}),
-	methodMailboxes: connCall(func(ctx context.Context, c *serving, p mailboxParams) (any, error) {
-		return c.host.Mailboxes(ctx, p.Agent)
+	methodMailboxes: connCall(func(ctx context.Context, c *serving, p mailboxParams) ([]api.Mailbox, error) {
+		return some(c.host.Mailboxes(ctx, p.Agent))
 	}),
-	methodWaiting: connCall(func(ctx context.Context, c *serving, p mailboxParams) (any, error) {
+	methodWaiting: connCall(func(ctx context.Context, c *serving, p mailboxParams) ([]wireMessage, error) {
 		messages, err := c.host.Waiting(ctx, p.Agent, p.Module, p.Dead)
 		if err != nil {
 			return nil, err
@@ -118,45 +126,45 @@ var toolMethods = map[string]connMethod{
 		}
 		return wire, nil
 	}),
-	methodRedeliver: connCall(func(ctx context.Context, c *serving, p mailboxParams) (any, error) {
+	methodRedeliver: connCall(func(ctx context.Context, c *serving, p mailboxParams) (count, error) {
 		n, err := c.host.Redeliver(ctx, p.Agent, p.Module, p.IDs)
 		return count{n}, err
 	}),
-	methodDropDead: connCall(func(ctx context.Context, c *serving, p mailboxParams) (any, error) {
+	methodDropDead: connCall(func(ctx context.Context, c *serving, p mailboxParams) (count, error) {
 		n, err := c.host.DropDead(ctx, p.Agent, p.Module, p.IDs)
 		return count{n}, err
 	}),
-	methodMemories: connCall(func(ctx context.Context, c *serving, p memoriesParams) (any, error) {
-		return c.host.Memories(ctx, p.All)
+	methodMemories: connCall(func(ctx context.Context, c *serving, p memoriesParams) ([]api.MemoryInfo, error) {
+		return some(c.host.Memories(ctx, p.All))
 	}),
-	methodOpenMem: connCall(func(ctx context.Context, c *serving, p memoryParams) (any, error) {
-		return nil, c.openMemory(ctx, p.Agent)
+	methodOpenMem: connCall(func(ctx context.Context, c *serving, p agentParams) (none, error) {
+		return none{}, c.openMemory(ctx, p.Agent)
 	}),
-	methodCloseMem: connCall(func(_ context.Context, c *serving, p memoryParams) (any, error) {
-		return nil, c.closeMemory(p.Agent)
+	methodCloseMem: connCall(func(_ context.Context, c *serving, p agentParams) (none, error) {
+		return none{}, c.closeMemory(p.Agent)
 	}),
-	methodCreateMem: connCall(func(ctx context.Context, c *serving, p embedderParams) (any, error) {
-		return nil, c.host.CreateMemory(ctx, p.Agent, p.Embedder)
+	methodCreateMem: connCall(func(ctx context.Context, c *serving, p embedderParams) (none, error) {
+		return none{}, c.host.CreateMemory(ctx, p.Agent, p.Embedder)
 	}),
-	methodReembed: connCall(func(ctx context.Context, c *serving, p embedderParams) (any, error) {
+	methodReembed: connCall(func(ctx context.Context, c *serving, p embedderParams) (api.MemoryInfo, error) {
 		return c.host.ReembedMemory(ctx, p.Agent, p.Embedder, func(done, total int) {
 			c.peer.Notify(ctx, methodProgress, progressParams{done, total}) // whoever has gone ends ctx, and Reembed with it
 		})
 	}),
-	methodRemoveMem: connCall(func(ctx context.Context, c *serving, p memoryParams) (any, error) {
-		return nil, c.host.RemoveMemory(ctx, p.Agent)
+	methodRemoveMem: connCall(func(ctx context.Context, c *serving, p agentParams) (none, error) {
+		return none{}, c.host.RemoveMemory(ctx, p.Agent)
 	}),
-	methodBackup: connCall(func(ctx context.Context, c *serving, p memoryFile) (any, error) {
+	methodBackup: connCall(func(ctx context.Context, c *serving, p memoryFile) (api.MemoryInfo, error) {
 		return c.host.BackupMemory(ctx, p.Agent, p.Path)
 	}),
-	methodRestore: connCall(func(ctx context.Context, c *serving, p memoryFile) (any, error) {
+	methodRestore: connCall(func(ctx context.Context, c *serving, p memoryFile) (api.MemoryInfo, error) {
 		return c.host.RestoreMemory(ctx, p.Agent, p.Path, p.Replace)
 	}),
-	methodCompact: connCall(func(ctx context.Context, c *serving, p memoryParams) (any, error) {
+	methodCompact: connCall(func(ctx context.Context, c *serving, p agentParams) (api.MemoryInfo, error) {
 		return c.host.CompactMemory(ctx, p.Agent)
 	}),
-	methodShutdown: connCall(func(ctx context.Context, c *serving, _ struct{}) (any, error) {
-		return nil, c.host.Shutdown(ctx)
+	methodShutdown: connCall(func(ctx context.Context, c *serving, _ none) (none, error) {
+		return none{}, c.host.Shutdown(ctx)
 	}),
 }
 
