@@ -5,6 +5,7 @@ package module
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -186,6 +187,38 @@ func TestProgramMemory(t *testing.T) {
 			}
 			waitGone(t, modproc.InstanceVariable+"="+i.(*process).marker)
 		})
+	}
+}
+
+// What the program's own children leave behind is let go when it ends, while the program runs on.
+func TestProgramLeavesNoZombies(t *testing.T) {
+	i, out := startProgram(t, "eye.sh", "for n in 1 2 3 4 5; do (true &); done\necho on\nsleep 1000\n", nil)
+	out.await(t, "on")
+	threads := fmt.Sprintf("/proc/%d/task/*/children", i.(*process).cmd.Process.Pid)
+	if _, err := os.Stat("/proc/self/task"); err != nil {
+		t.Skip(err) // not Linux
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		files, err := filepath.Glob(threads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pids []string
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, strings.Fields(string(text))...)
+		}
+		if len(pids) == 1 && pids[0] == strconv.Itoa(i.PID()) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("beside the program %d there are %v", i.PID(), pids)
+		}
+		time.Sleep(5 * time.Millisecond) // there is nothing to wait on: they are not our children
 	}
 }
 

@@ -37,7 +37,9 @@ func (*shim) Run(context.Context, *coma.Agent) error {
 	return errors.New("a program takes its own seat at the host")
 }
 
-// usageEvery is how often a program's memory is looked at.
+// usageEvery is how often a program's memory is looked at: what grows fast gets some hundred MiB further before it is
+// ended. The system's own limits are no help: they count address space, of which threads and interpreters reserve far more
+// than they use (RLIMIT_DATA of 850 MB ends Python at its hundredth thread).
 const usageEvery = 250 * time.Millisecond
 
 // RunAlone implements modproc.Alone.
@@ -67,6 +69,7 @@ func (s *shim) RunAlone(ctx context.Context, tell func(modproc.Report)) *modproc
 		}
 	})
 	beside.Go(func() { s.limit(ended, tell) })
+	beside.Go(func() { reapOrphans(cmd.Process.Pid, ended) })
 	err := cmd.Wait()
 	close(ended)
 	beside.Wait()

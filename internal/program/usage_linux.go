@@ -3,6 +3,7 @@ package program
 import (
 	"bytes"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,25 @@ import (
 // adoptOrphans makes this process the parent of what the program's processes leave behind when they end, so that usage
 // finds it. It fails only on systems older than Linux 3.4, where such processes are not counted.
 func adoptOrphans() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
+
+// reapOrphans lets go of what the program's processes left behind and this process has adopted, when that ends too.
+func reapOrphans(program int, ended <-chan struct{}) {
+	died := make(chan os.Signal, 1)
+	signal.Notify(died, unix.SIGCHLD)
+	defer signal.Stop(died)
+	for {
+		select {
+		case <-ended:
+			return
+		case <-died:
+		}
+		for _, child := range children(os.Getpid()) {
+			if child != program { // that one is waited for where it was started
+				_, _ = unix.Wait4(child, nil, unix.WNOHANG, nil) // fails only if it was let go already
+			}
+		}
+	}
+}
 
 // killAll kills what the program has started, wherever that is now: in its process group or out of it. What appears while
 // we look is found by looking again.
@@ -47,22 +67,30 @@ func sum(processes []int, of func(pid int) int64) (bytes int64) {
 // descendants are the processes below pid.
 func descendants(pid int, found []int) []int {
 	const most = 10_000 // a fork bomb is ended for the memory of these
+	for _, child := range children(pid) {
+		if len(found) < most {
+			found = descendants(child, append(found, child))
+		}
+	}
+	return found
+}
+
+// children are the processes that pid has started, or adopted; none if it has ended.
+func children(pid int) (found []int) {
 	folder := "/proc/" + strconv.Itoa(pid) + "/task"
 	threads, err := os.ReadDir(folder)
 	if err != nil {
-		return found // it has ended
+		return nil
 	}
 	for _, thread := range threads {
-		children, err := os.ReadFile(folder + "/" + thread.Name() + "/children")
+		text, err := os.ReadFile(folder + "/" + thread.Name() + "/children")
 		if err != nil {
-			continue
+			continue // the thread has ended
 		}
-		for _, field := range strings.Fields(string(children)) {
-			child, err := strconv.Atoi(field)
-			if err != nil || len(found) >= most {
-				continue
+		for _, field := range strings.Fields(string(text)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				found = append(found, child)
 			}
-			found = descendants(child, append(found, child))
 		}
 	}
 	return found

@@ -7,6 +7,9 @@ import "github.com/shirou/gopsutil/v4/process"
 // adoptOrphans does nothing: other systems give orphans to init.
 func adoptOrphans() {}
 
+// reapOrphans does nothing: init does.
+func reapOrphans(int, <-chan struct{}) {}
+
 // killAll does nothing: what has left the process group is not known here.
 func killAll() {}
 

@@ -32,13 +32,6 @@ func (k *keeper) loadSource(ctx context.Context, m *project.Module, spec module.
 	switch engine {
 	case engineExec:
 		spec.Program = m.Exec
-		if m.Exec.Framework {
-			status, err := k.supervisor.opt.Backend.Status(ctx)
-			if err != nil {
-				return nil, engine, fmt.Errorf("ask where the memory is: %w", err)
-			}
-			spec.HTTP = status.API
-		}
 		i, err := module.StartProcess(ctx, spec, out)
 		return i, engine, err
 	case engineGo:
