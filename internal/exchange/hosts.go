@@ -27,6 +27,7 @@ const (
 type status struct {
 	State    string `json:"state"`
 	Instance string `json:"instance,omitempty"` // of its process
+	Count    int    `json:"count,omitempty"`    // of its connections
 	Found    string `json:"found,omitempty"`    // another instance of its name that it found when it came
 }
 
@@ -50,6 +51,9 @@ const (
 	settling = 300 * time.Millisecond
 	// retelling is the pause before what could not be published, or was not heard to come back, is published again.
 	retelling = time.Second
+	// heartbeat is how often a host tells what it has in any case: what the others believe may be wrong, if they have heard
+	// things in another order than they were said.
+	heartbeat = time.Minute
 	// rivalry is how often another instance of this host's name must be heard before it is taken for one that is there:
 	// a broker may tell again what an earlier process of this host has said.
 	rivalry = 3
@@ -60,11 +64,14 @@ type hosts struct {
 	x       *Exchange
 	told    chan struct{} // capacity 1: announce has something to do
 	settled chan struct{} // closed once the others have had time to answer
-	list    string        // the modules as they were published last; announce's alone
+
+	list   string    // the modules as they were published last; announce's alone, as is
+	spoken time.Time // when all was published last
 
 	mu        sync.Mutex
 	others    map[string]*other
 	there     bool   // the connection has been made
+	count     int    // how often
 	heard     bool   // what this host has published since has come back
 	tell      bool   // status and modules are to be published
 	found     string // an instance of this host's name that was there at the beginning
@@ -79,6 +86,7 @@ type hosts struct {
 type other struct {
 	state    string // "" where only its modules have been heard of
 	instance string
+	count    int
 	modules  map[string]bool // true: it runs
 }
 
@@ -90,6 +98,7 @@ func newHosts(x *Exchange) *hosts {
 func (h *hosts) connected() {
 	h.mu.Lock()
 	h.there, h.heard, h.tell = true, false, true
+	h.count++
 	h.mu.Unlock()
 	h.wake()
 }
@@ -121,21 +130,20 @@ func (h *hosts) announce() {
 
 // say publishes what is to be published and returns after which time it is to be called again at the latest.
 func (h *hosts) say() time.Duration {
-	const never = 24 * time.Hour
 	here := h.x.opt.Local.Modules()
 	h.compare(here)
 	text, err := json.Marshal(listModules(here))
 	if err != nil {
 		h.x.log.Error("the modules of this host cannot be told", slog.Any("error", err))
-		return never
+		return heartbeat
 	}
 	h.mu.Lock()
-	tell := h.tell || h.there && !h.heard
+	tell := h.tell || h.there && !h.heard || time.Since(h.spoken) >= heartbeat
 	there := h.there
 	h.tell = false
 	h.mu.Unlock()
 	if !there {
-		return never
+		return heartbeat
 	}
 	if tell || h.list != string(text) {
 		if err := h.x.publish(h.x.life, hostTopics+h.x.opt.Host+"/modules", text, true); err != nil {
@@ -147,6 +155,7 @@ func (h *hosts) say() time.Duration {
 		if err := h.publishStatus(h.x.life, up); err != nil {
 			return h.retell(err)
 		}
+		h.spoken = time.Now()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -157,7 +166,7 @@ func (h *hosts) say() time.Duration {
 		h.hasClosed = true
 		time.AfterFunc(settling, func() { close(h.settled) })
 	}
-	return never
+	return heartbeat
 }
 
 func (h *hosts) retell(err error) time.Duration {
@@ -170,9 +179,9 @@ func (h *hosts) retell(err error) time.Duration {
 
 func (h *hosts) publishStatus(ctx context.Context, state string) error {
 	h.mu.Lock()
-	found := h.found
+	s := status{State: state, Instance: h.x.opt.Instance, Count: h.count, Found: h.found}
 	h.mu.Unlock()
-	text, err := json.Marshal(status{State: state, Instance: h.x.opt.Instance, Found: found})
+	text, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
@@ -244,16 +253,14 @@ func (h *hosts) takeStatus(topic string, payload []byte) {
 	}
 	h.mu.Lock()
 	o := h.host(name)
-	joined := s.State == up && (o.state != up || o.instance != s.Instance)
-	o.state, o.instance = s.State, s.Instance
-	if joined { // it may be at a broker that has told it nothing of this host
+	joined := s.State == up && (o.state != up || o.instance != s.Instance || o.count != s.Count)
+	o.state, o.instance, o.count = s.State, s.Instance, s.Count
+	if joined { // its broker may have told it nothing of this host, nor kept what was on its way
 		h.tell = true
 	}
 	h.mu.Unlock()
 	if joined {
 		h.wake()
-	}
-	if s.State == up {
 		h.x.repeat(name)
 	}
 	h.x.look()
