@@ -1,9 +1,23 @@
 # Starts a module of the Python framework (concurrent_modular_agent) as its entry point does: the file is loaded, and the
-# function that module_main has marked is called. The package stays as it is installed; what is set here, before the
-# file is loaded, is what it has no setting for: the agent's name, and where the broker and the memory are in this run.
-import functools
+# function that module_main has marked is called. The package stays as it is installed. What is set here, before the file
+# is loaded, is what it has no setting for:
+#
+#   - the agent's name, and where the broker and the memory are in this run;
+#   - that a message is done with when the module asks for the next one, not when it has reached the process: what a module
+#     that is reloaded or dies had not begun with comes to its next generation, and what it died of too often goes to the
+#     dead letters (internal/backend/courier.go is the other end);
+#   - that input() asks at coma's console, since a module has no standard input;
+#   - that SIGTERM runs what finally and with clauses ask for, and lets go out what was sent last.
+import atexit
+import builtins
 import os
+import queue
+import signal
+import subprocess
 import sys
+import threading
+import time
+import types
 import urllib.parse
 
 path = sys.argv[1]
@@ -11,46 +25,196 @@ sys.argv = [path]
 sys.path[0] = os.path.dirname(path)
 
 try:
-    from concurrent_modular_agent import agent, agent_runner, message
     import chromadb
+    from concurrent_modular_agent import AgentInterface, agent_runner, message
+    from paho.mqtt import client as paho
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing}: install the framework for {sys.executable}, or in a .venv in the project's folder")
 
-
-def place(variable, host, port):
-    """The host and port of a URL in the environment; those given where it names none."""
-    url = urllib.parse.urlsplit(os.environ.get(variable, ""))
-    return url.hostname or host, url.port or port
-
-
-message.MessageClient.__init__.__defaults__ = (*place("COMA_BROKER", "localhost", 1883), 2)
-
-memory = place("COMA_HTTP", "localhost", 8000)
-connect = chromadb.HttpClient
+AGENT, MODULE, TOKEN = (os.environ.get("COMA_" + name, "") for name in ("AGENT", "MODULE", "TOKEN"))
+BROKER = urllib.parse.urlsplit(os.environ.get("COMA_BROKER") or "mqtt://localhost:1883")
+MEMORY = urllib.parse.urlsplit(os.environ.get("COMA_HTTP") or "http://localhost:8000")
+HAND = "$coma/hand"  # where the host is told which message the module has begun with
+FAREWELL = 2  # seconds for what was sent last to go out
+KNOWN = 1000  # messages that are known again when they are sent again after a lost connection
 
 
-@functools.wraps(connect)
-def http_client(host="localhost", port=8000, *rest, **more):
+class Arrived:
+    """What a message that has arrived is known by."""
+
+    def __init__(self, client, m):
+        self.client, self.mid, self.qos, self.connection, self.over = client, m.mid, m.qos, client.connection, False
+        self.id = dict(getattr(m.properties, "UserProperty", ())).get("id")
+
+    def done(self):
+        self.over = True
+        if self.connection == self.client.connection:  # else it comes again, and is acknowledged then
+            self.client.ack(self.mid, self.qos)
+
+
+class Mailbox(queue.Queue):
+    """The queue in which the framework keeps a module's messages. Taking one out says that the one before is done with."""
+
+    arriving = threading.local()
+    all = []
+
+    def __init__(self, maxsize=0):
+        super().__init__(maxsize)
+        self.hand = None
+        Mailbox.all.append(self)
+
+    def put(self, text, block=True, timeout=None):
+        super().put((text, Mailbox.arriving.now), block, timeout)
+
+    def get(self, block=True, timeout=None):
+        self.finish()
+        text, self.hand = super().get(block, timeout)
+        if self.hand.id:
+            self.hand.client.tell(HAND, self.hand.id)
+        return text
+
+    def finish(self):
+        hand, self.hand = self.hand, None
+        if hand:
+            hand.done()
+
+
+class Client(paho.Client):
+    """The framework's MQTT client, with acknowledgements in the module's hands, and subscriptions that outlive connections."""
+
+    all = []
+
+    def __init__(self, version):
+        # The first one is the module's own, and has its name: for the host, and as the sender of messages.
+        name = "" if Client.all else f"{AGENT}/{MODULE}"
+        super().__init__(version, client_id=name, protocol=paho.MQTTv5, manual_ack=True)
+        Client.all.append(self)
+        self.reconnect_delay_set(1, 5)
+        self.on_connect = self.connected
+        self.connection = 0
+        self.subscriptions, self.sent, self.known = [], [], {}
+
+    def connect(self, host, port=1883, *args, **more):
+        if (host, port) == ("localhost", 1883):
+            host, port = BROKER.hostname, BROKER.port or (8883 if BROKER.scheme == "mqtts" else 1883)
+            if BROKER.username:
+                self.username_pw_set(urllib.parse.unquote(BROKER.username), urllib.parse.unquote(BROKER.password or ""))
+            if BROKER.scheme == "mqtts":
+                self.tls_set()
+        return super().connect(host, port, *args, **more)
+
+    def connected(self, client, userdata, flags, reason, properties):
+        if reason.is_failure:
+            print(f"the MQTT broker at {BROKER.hostname} refuses: {reason}", file=sys.stderr)
+            return
+        self.connection += 1
+        for args, more in self.subscriptions:
+            super().subscribe(*args, **more)
+
+    def subscribe(self, *args, **more):
+        self.subscriptions.append((args, more))
+        return super().subscribe(*args, **more)
+
+    def publish(self, *args, **more):
+        info = super().publish(*args, **more)
+        self.sent = [earlier for earlier in self.sent if not earlier.is_published()] + [info]
+        return info
+
+    def tell(self, topic, text):
+        super().publish(topic, text)
+
+    @property
+    def on_message(self):
+        return super().on_message
+
+    @on_message.setter
+    def on_message(self, callback):
+        def arrived(client, userdata, m):
+            new = Arrived(self, m)
+            old = self.known.get(new.id)
+            if old:
+                old.mid, old.connection = new.mid, new.connection
+                if old.over:
+                    self.ack(m.mid, m.qos)
+                return
+            if new.id:
+                self.known[new.id] = new
+                if len(self.known) > KNOWN:
+                    del self.known[next(iter(self.known))]
+            Mailbox.arriving.now = new
+            m.payload = m.payload.decode(errors="replace").encode()  # one that is no text would end the client's thread
+            callback(client, userdata, m)
+
+        paho.Client.on_message.fset(self, arrived)
+
+    def end(self, until):
+        for info in self.sent:
+            try:
+                info.wait_for_publish(max(0, until - time.monotonic()))
+            except (RuntimeError, ValueError):  # there is no connection
+                break
+        self.disconnect()
+        self.loop_stop()
+
+
+message.mqtt = types.SimpleNamespace(**{**vars(paho), "Client": Client})
+message.queue = types.SimpleNamespace(**{**vars(queue), "Queue": Mailbox})
+
+http_client = chromadb.HttpClient
+
+
+def memory_client(host="localhost", port=8000, ssl=False, headers=None, **more):
     if (host, int(port)) == ("localhost", 8000):
-        host, port = memory
-    return connect(host, port, *rest, **more)
+        host, port, ssl = MEMORY.hostname, MEMORY.port or 8000, MEMORY.scheme == "https"
+        headers = {"Authorization": f"Bearer {TOKEN}", **(headers or {})}
+    return http_client(host=host, port=port, ssl=ssl, headers=headers, **more)
 
 
-chromadb.HttpClient = http_client
+chromadb.HttpClient = memory_client
 
-interface = agent.AgentInterface.__init__
+interface = AgentInterface.__init__
 
 
-@functools.wraps(interface)
 def named(self, agent_name, module_name):
-    if agent_name == "myagent":  # the name that module_main gives to every agent
-        agent_name, module_name = os.environ["COMA_AGENT"], os.environ["COMA_MODULE"]
+    if agent_name == "myagent" and not Client.all:  # what module_main calls every agent
+        agent_name, module_name = AGENT, MODULE
     interface(self, agent_name, module_name)
 
 
-agent.AgentInterface.__init__ = named
+AgentInterface.__init__ = named
+
+
+def ask(prompt=""):
+    """As input() of Python, at coma's console."""
+    sys.stdout.flush()
+    try:
+        asked = subprocess.run(["coma", "input", "--", str(prompt)], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise EOFError("input: there is no command coma in PATH, which asks at the console") from None
+    if asked.returncode:
+        raise EOFError("input: " + asked.stderr.strip())
+    return asked.stdout.removesuffix("\n")
+
+
+builtins.input = ask
+
+
+def stop(*_):
+    sys.exit(0)
+
+
+def farewell():
+    until = time.monotonic() + FAREWELL
+    for client in Client.all:
+        client.end(until)
+
+
+signal.signal(signal.SIGTERM, stop)
+atexit.register(farewell)
 
 main = agent_runner.find_module_main_function(path)
 if main is None:
     sys.exit(f"{path}: no function is marked with @module_main")
 main()
+for mailbox in Mailbox.all:
+    mailbox.finish()
