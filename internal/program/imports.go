@@ -1,7 +1,6 @@
 package program
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -35,7 +34,7 @@ func (r *reader) read(file string) {
 	switch r.kind {
 	case Python:
 		for _, name := range pythonImports(source) {
-			r.python(name)
+			r.python(file, name)
 		}
 	case Node:
 		for _, name := range nodeImports(source) {
@@ -62,32 +61,31 @@ func (r *reader) take(path string) bool {
 	return true
 }
 
-// python finds a module by its first name in the folder of the program, where Python looks first.
-func (r *reader) python(name string) {
-	first, _, _ := strings.Cut(name, ".")
-	path := filepath.Join(filepath.Dir(r.main), first)
-	if first == "" || r.take(path+".py") {
-		return
-	}
-	if info, err := os.Stat(path); err != nil || !info.IsDir() || r.ignored(path, true) || slices.Contains(r.folders, path) {
-		return
-	}
-	before := len(r.files)
-	r.folders = append(r.folders, path)
-	// What goes wrong while walking is a part that is not looked into; importing it says what is wrong with it.
-	_ = filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil || len(r.files) >= maxSources:
-			return fs.SkipAll
-		case r.ignored(path, entry.IsDir()) && entry.IsDir():
-			return fs.SkipDir
-		case !entry.IsDir() && filepath.Ext(path) == ".py":
-			r.take(path)
+// python reads what a dotted name means: the files of its packages on the way, and the last part's. It is looked for in the
+// folder of the program, where Python looks first; one that begins with points, from the folder of the file that has it.
+func (r *reader) python(file, name string) {
+	path := filepath.Dir(r.main)
+	absolute := strings.TrimLeft(name, ".")
+	if points := len(name) - len(absolute); points > 0 {
+		path = filepath.Dir(file)
+		for range points - 1 {
+			path = filepath.Dir(path)
 		}
-		return nil
-	})
-	if len(r.files) == before { // not a package: it holds no Python
-		r.folders = slices.DeleteFunc(r.folders, func(f string) bool { return f == path })
+	}
+	first, _, _ := strings.Cut(absolute, ".")
+	folder, before := filepath.Join(path, first), len(r.files)
+	for part := range strings.SplitSeq(absolute, ".") {
+		path = filepath.Join(path, part)
+		if part == "" || r.take(path+".py") {
+			break
+		}
+		if info, err := os.Stat(path); err != nil || !info.IsDir() || r.ignored(path, true) {
+			break
+		}
+		r.take(filepath.Join(path, "__init__.py")) // a package needs none
+	}
+	if len(r.files) > before && absolute == name && !isFile(folder+".py") && !slices.Contains(r.folders, folder) {
+		r.folders = append(r.folders, folder)
 	}
 }
 
@@ -102,21 +100,24 @@ func (r *reader) node(dir, name string) {
 }
 
 var (
-	pythonImport = regexp.MustCompile(`(?m)^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import\b|import[ \t]+([\w., \t]+))`)
+	pythonImport = regexp.MustCompile(`(?m)^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b[ \t]*(\([^)]*\)|[\w, \t]*)|import[ \t]+([\w., \t]+))`)
 	nodeImport   = regexp.MustCompile(`\b(?:from|import|require|Worker|URL)\s*\(?\s*(?:"(\.[^"\n]*)"|'(\.[^'\n]*)')`)
 	shellImport  = regexp.MustCompile(`(?m)^[ \t]*(?:\.|source)[ \t]+(?:"([^"\n]+)"|'([^'\n]+)'|([^\s;&|#]+))`)
 )
 
-// pythonImports are the dotted names that source imports, without relative ones.
+// pythonImports are the dotted names that source imports; of "from a import b" both a and a.b, which may be a module too.
 func pythonImports(source []byte) (names []string) {
 	for _, found := range pythonImport.FindAllSubmatch(pythonCode(source), -1) {
-		if len(found[1]) > 0 {
-			names = append(names, string(found[1]))
-			continue
+		from, list := string(found[1]), string(found[2])+string(found[3])
+		if from != "" && strings.Trim(from, ".") != "" {
+			names = append(names, from)
 		}
-		for name := range strings.SplitSeq(string(found[2]), ",") {
-			if fields := strings.Fields(name); len(fields) > 0 { // without "as x"
-				names = append(names, fields[0])
+		if from != "" && !strings.HasSuffix(from, ".") {
+			from += "."
+		}
+		for name := range strings.SplitSeq(strings.Trim(list, "()"), ",") {
+			if words := strings.Fields(name); len(words) > 0 { // without "as x"
+				names = append(names, from+words[0])
 			}
 		}
 	}

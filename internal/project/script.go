@@ -133,20 +133,17 @@ func (l *loader) named(name string) bool {
 // own leaves out the files that are no modules of their own: those that others import, unless they say that they are
 // programs too; and, beside modules of the Python framework, which marks its own, Python that it has not marked.
 func (l *loader) own(found []*script) (modules []*script) {
-	imported := map[string]bool{}
-	framework := false
-	for _, s := range found {
-		framework = framework || s.exec.Framework
-		for _, file := range s.exec.Sources {
-			if file != s.exec.File {
-				imported[file] = true
-			}
-		}
+	framework := slices.ContainsFunc(found, func(s *script) bool { return s.exec.Framework })
+	imported := func(s *script) bool {
+		return slices.ContainsFunc(found, func(other *script) bool {
+			// Two that import each other are both modules.
+			return slices.Contains(other.exec.Sources, s.path) && !slices.Contains(s.exec.Sources, other.exec.File)
+		})
 	}
 	for _, s := range found {
 		switch {
 		case !s.isFile || s.exec.Framework || l.named(s.name):
-		case imported[s.path] && !program.Guarded(s.path, s.exec.Kind):
+		case imported(s) && !program.Guarded(s.path, s.exec.Kind):
 			continue
 		case framework && s.exec.Kind == program.Python:
 			l.problem(s.path, token.Position{}, "no function is marked with @module_main and no module imports it")

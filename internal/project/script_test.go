@@ -24,7 +24,21 @@ if __name__ == "__main__":
 -- guarded.py --
 import tool
 -- pack/__init__.py --
+from . import near
+from .deep.deeper import (
+    y,
+)
 -- pack/inner.py --
+-- pack/near.py --
+-- pack/unused.py --
+-- pack/deep/deeper/y.py --
+from ... import far
+from ...pack2 import z
+-- pack/far/__init__.py --
+-- this.py --
+import that
+-- that.py --
+import this
 -- test_chat.py --
 -- conftest.py --
 -- setup.py --
@@ -79,6 +93,7 @@ only text
 	// chat is imported by tool, and does not say that it is a program itself.
 	want := map[string]string{
 		"tool": "tool.py python", "guarded": "guarded.py python", "eye": "eye.mjs node", "old": "old.cjs node", "leg": "leg.sh shell",
+		"this": "this.py python", "that": "that.py python",
 		"ear": "ear/main.py python", "nose": "nose/main.js node", "hand": "hand/main.sh shell", "go": "", "tools": "tools/main.sh shell",
 		"runner": "runner binary", "mouth": "mouth/main binary",
 	}
@@ -108,7 +123,7 @@ only text
 	for _, file := range tool.Exec.Sources {
 		sources = append(sources, strings.TrimPrefix(file, p.Dir+"/"))
 	}
-	if want := []string{"tool.py", "chat.py", "words.py", "more.py", "pack/__init__.py", "pack/inner.py"}; !slices.Equal(sources, want) {
+	if want := []string{"tool.py", "chat.py", "words.py", "more.py", "pack/__init__.py", "pack/near.py", "pack/deep/deeper/y.py", "pack/far/__init__.py", "pack/inner.py"}; !slices.Equal(sources, want) {
 		t.Errorf("tool reads %q, want %q", sources, want)
 	}
 }
