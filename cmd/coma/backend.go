@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -30,21 +31,23 @@ func newBackend() *cobra.Command {
 "coma run" brings its own if none runs. One in the background lets several runs share it, and
 goes on when they end.
 
-It listens on this machine only (127.0.0.1). Any other --host needs two secrets in the environment:
-COMA_PASSWORD, which MQTT clients give (user: coma), and COMA_TOKEN, which the API asks for. There
-is no TLS: on a network that others use, put a proxy or a tunnel before it.
+It listens on this machine only (127.0.0.1). Any other --host needs users ("coma backend passwd"), or two secrets
+in the environment: COMA_PASSWORD, which MQTT clients give (user: coma), and COMA_TOKEN, which the API asks for.
+With --tls-cert and --tls-key, other machines speak TLS: mqtts, https and wss at the same ports. docs/network.md has
+an example.
 
 Chroma clients on this machine need no secret, unless COMA_CHROMA_TOKEN asks for one (X-Chroma-Token, or a bearer
-token); others need COMA_TOKEN's or that one.
+token); others need COMA_TOKEN's or that one, or a user's password.
 
 COMA_EMBEDDER names the embedder of memories whose agent asks for none. Keys of embedders that are services
 (OPENAI_API_KEY, COMA_EMBEDDER_KEY) and OLLAMA_HOST are read from the environment that the backend is started in.`,
 		Example: `  coma backend start
   coma backend status
   coma backend logs -f
-  coma backend start --mqtt-port 1884 --api-port 8001`,
+  coma backend start --mqtt-port 1884 --api-port 8001
+  coma backend passwd lamp --subscribe 'room/lamp/#'`,
 	})
-	cmd.AddCommand(newBackendStart(), newBackendStop(), newBackendRestart(), newBackendStatus(), newBackendLogs())
+	cmd.AddCommand(newBackendPasswd(), newBackendStart(), newBackendStop(), newBackendRestart(), newBackendStatus(), newBackendLogs())
 	return cmd
 }
 
@@ -52,6 +55,7 @@ type backendOptions struct {
 	daemon.Config
 	foreground bool
 	announce   bool // this process was started by "backend start"
+	limits     []string
 }
 
 func (o *backendOptions) flags(cmd *cobra.Command) {
@@ -59,6 +63,49 @@ func (o *backendOptions) flags(cmd *cobra.Command) {
 	flags.StringVar(&o.Host, "host", "", "address to listen on (default 127.0.0.1)")
 	flags.IntVar(&o.MQTTPort, "mqtt-port", 0, "port of the MQTT broker (default 1883)")
 	flags.IntVar(&o.APIPort, "api-port", 0, "port of the API (default 8000)")
+	flags.StringVar(&o.TLSCert, "tls-cert", "", "PEM file of the TLS certificate, with its chain; read again when it changes")
+	flags.StringVar(&o.TLSKey, "tls-key", "", "PEM file of its key")
+	flags.StringSliceVar(&o.AllowHosts, "allow-host", nil, "another name by which HTTP clients may call this machine")
+	flags.StringSliceVar(&o.AllowOrigins, "allow-origin", nil, "a web page of another machine that may use the API, as https://example.org")
+	flags.StringSliceVar(&o.limits, "limit", nil, "bound what clients may take, as rate=500 (messages a second); wrong names list all")
+}
+
+// settle completes what flags have set: paths that a process in another folder can read, and limits.
+func (o *backendOptions) settle() error {
+	for _, path := range []*string{&o.TLSCert, &o.TLSKey} {
+		if *path == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", *path, err)
+		}
+		*path = absolute
+	}
+	for _, limit := range o.limits {
+		if err := o.Limits.Set(limit); err != nil {
+			return usageError{err}
+		}
+	}
+	return nil
+}
+
+// arguments are the flags that make the same settings in another process.
+func arguments(c daemon.Config) []string {
+	args := []string{
+		"--host", c.Host, "--mqtt-port", fmt.Sprint(c.MQTTPort), "--api-port", fmt.Sprint(c.APIPort),
+		"--tls-cert", c.TLSCert, "--tls-key", c.TLSKey,
+	}
+	for _, host := range c.AllowHosts {
+		args = append(args, "--allow-host", host)
+	}
+	for _, origin := range c.AllowOrigins {
+		args = append(args, "--allow-origin", origin)
+	}
+	for _, limit := range c.Limits.Strings() {
+		args = append(args, "--limit", limit)
+	}
+	return args
 }
 
 func newBackendStart() *cobra.Command {
@@ -69,10 +116,13 @@ func newBackendStart() *cobra.Command {
 		Long: `Start starts the backend in the background and returns when it answers, or with the reason why it
 does not. One runs already: says so and is content.`,
 		Example: `  coma backend start
-  COMA_PASSWORD=… COMA_TOKEN=… coma backend start --host 0.0.0.0
+  coma backend start --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
   coma backend start --foreground      for systemd and the like`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := opt.settle(); err != nil {
+				return err
+			}
 			if opt.foreground {
 				return serveBackend(cmd.Context(), opt)
 			}
@@ -109,7 +159,7 @@ func newBackendRestart() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restart",
 		Short: "Stop the backend and start it again",
-		Long: `Restart stops the backend and starts it again, with the host and the ports that it had unless others
+		Long: `Restart stops the backend and starts it again, with the settings that it had unless others
 are given. Agents that use it go on, with no message lost. Secrets are read from the environment anew.`,
 		Example: `  coma backend restart
   coma backend restart --mqtt-port 1884`,
@@ -123,6 +173,11 @@ are given. Agents that use it go on, with no message lost. Secrets are read from
 			if err != nil {
 				return err
 			}
+			opt.Limits = config.Limits
+			if err := opt.settle(); err != nil {
+				return err
+			}
+			config.Limits = opt.Limits
 			if cmd.Flags().Changed("host") {
 				config.Host = opt.Host
 			}
@@ -132,8 +187,17 @@ are given. Agents that use it go on, with no message lost. Secrets are read from
 			if cmd.Flags().Changed("api-port") {
 				config.APIPort = opt.APIPort
 			}
-			if err := config.Check(daemon.SecretsFromEnv()); err != nil {
-				return usageError{err} // before anything is stopped
+			if cmd.Flags().Changed("tls-cert") || cmd.Flags().Changed("tls-key") {
+				config.TLSCert, config.TLSKey = opt.TLSCert, opt.TLSKey
+			}
+			if cmd.Flags().Changed("allow-host") {
+				config.AllowHosts = opt.AllowHosts
+			}
+			if cmd.Flags().Changed("allow-origin") {
+				config.AllowOrigins = opt.AllowOrigins
+			}
+			if err := checkConfig(dirs, config); err != nil {
+				return err // before anything is stopped
 			}
 			if err := stopBackend(cmd.Context(), cmd.OutOrStdout(), dirs); err != nil {
 				return err
@@ -147,11 +211,11 @@ are given. Agents that use it go on, with no message lost. Secrets are read from
 
 // startBackend starts the daemon: this program again, in the background.
 func startBackend(ctx context.Context, out io.Writer, config daemon.Config) error {
-	if err := config.Check(daemon.SecretsFromEnv()); err != nil {
-		return usageError{err}
-	}
 	dirs, err := folders.FromEnv()
 	if err != nil {
+		return err
+	}
+	if err := checkConfig(dirs, config); err != nil {
 		return err
 	}
 	found, ok, pid := daemon.Find(ctx, dirs)
@@ -167,10 +231,7 @@ func startBackend(ctx context.Context, out io.Writer, config daemon.Config) erro
 	if err != nil {
 		return fmt.Errorf("start backend: find this program: %w", err)
 	}
-	status, err := daemon.Start(ctx, dirs, []string{
-		self, "backend", "start", "--foreground", "--announce", "--host", config.Host,
-		"--mqtt-port", fmt.Sprint(config.MQTTPort), "--api-port", fmt.Sprint(config.APIPort),
-	})
+	status, err := daemon.Start(ctx, dirs, append([]string{self, "backend", "start", "--foreground", "--announce"}, arguments(config)...))
 	if errors.Is(err, api.ErrInvalid) {
 		return usageError{err}
 	}
@@ -178,6 +239,17 @@ func startBackend(ctx context.Context, out io.Writer, config daemon.Config) erro
 		return err
 	}
 	fmt.Fprintf(out, "the backend runs (%s)\n", described(status))
+	return nil
+}
+
+func checkConfig(dirs folders.Folders, config daemon.Config) error {
+	users, err := daemon.Users(dirs)
+	if err != nil {
+		return err
+	}
+	if err := config.Check(daemon.SecretsFromEnv(), users); err != nil {
+		return usageError{err}
+	}
 	return nil
 }
 

@@ -1,7 +1,12 @@
 package access
 
 import (
+	"fmt"
+	"maps"
 	"net"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +43,68 @@ func (l Limits) WithDefaults() Limits {
 	set(&l.SessionAge, 7*24*time.Hour)
 	set(&l.SessionBytes, 256<<20)
 	return l
+}
+
+// named are the limits that are counts or sizes, with the names by which Set and Strings know them.
+func (l *Limits) named() map[string]any {
+	return map[string]any{
+		"connections": &l.Connections, "per-address": &l.PerAddress, "rate": &l.Rate, "message-bytes": &l.MessageBytes,
+		"subscriptions": &l.Subscriptions, "retained": &l.Retained, "retained-bytes": &l.RetainedBytes,
+		"sessions": &l.Sessions, "session-age": &l.SessionAge, "session-bytes": &l.SessionBytes,
+	}
+}
+
+// Set sets one limit by its name, as in "rate=500" or "session-age=48h". The names are those of the fields in JSON, with
+// hyphens.
+func (l *Limits) Set(text string) error {
+	name, value, _ := strings.Cut(text, "=")
+	switch field := l.named()[name].(type) {
+	case *time.Duration:
+		age, err := time.ParseDuration(value)
+		if err != nil || age < time.Second {
+			return fmt.Errorf("limit %s: %w: want a duration of a second or more, as in 48h", text, api.ErrInvalid)
+		}
+		*field = age
+	case *int:
+		n, err := strconv.ParseInt(value, 10, 32)
+		if err != nil || n < 1 || field == &l.MessageBytes && n > api.MaxMessageBytes {
+			return fmt.Errorf("limit %s: %w: want a whole number from 1 to what makes sense", text, api.ErrInvalid)
+		}
+		*field = int(n)
+	case *int64:
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n < 1 {
+			return fmt.Errorf("limit %s: %w: want a number of bytes", text, api.ErrInvalid)
+		}
+		*field = n
+	default:
+		return fmt.Errorf("limit %s: %w: want name=value with one of %s", text, api.ErrInvalid,
+			strings.Join(slices.Sorted(maps.Keys(l.named())), ", "))
+	}
+	return nil
+}
+
+// Strings are the limits that are set, in Set's form.
+func (l Limits) Strings() []string {
+	var texts []string
+	for name, field := range l.named() {
+		switch field := field.(type) {
+		case *time.Duration:
+			if *field > 0 {
+				texts = append(texts, name+"="+field.String())
+			}
+		case *int:
+			if *field > 0 {
+				texts = append(texts, fmt.Sprintf("%s=%d", name, *field))
+			}
+		case *int64:
+			if *field > 0 {
+				texts = append(texts, fmt.Sprintf("%s=%d", name, *field))
+			}
+		}
+	}
+	slices.Sort(texts)
+	return texts
 }
 
 func set[N int | int64 | time.Duration](field *N, value N) {

@@ -84,6 +84,39 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+func TestLimitsAreSetByName(t *testing.T) {
+	var l Limits
+	for _, text := range []string{"rate=7", "per-address=3", "session-age=48h", "session-bytes=5000000000", "retained=1"} {
+		if err := l.Set(text); err != nil {
+			t.Error(err)
+		}
+	}
+	want := Limits{Rate: 7, PerAddress: 3, SessionAge: 48 * time.Hour, SessionBytes: 5_000_000_000, Retained: 1}
+	if l != want {
+		t.Errorf("limits are %+v", l)
+	}
+	for _, text := range []string{"", "rate", "rate=", "rate=0", "rate=-1", "rate=many", "speed=1", "session-age=5", "message-bytes=99999999", "rate=5000000000"} {
+		if err := l.Set(text); !errors.Is(err, api.ErrInvalid) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if l != want {
+		t.Errorf("a refused limit has changed them: %+v", l)
+	}
+	var again Limits
+	for _, text := range l.Strings() {
+		if err := again.Set(text); err != nil {
+			t.Error(err)
+		}
+	}
+	if again != l {
+		t.Errorf("set by their own strings: %+v", again)
+	}
+	if d := l.WithDefaults(); d.Rate != 7 || d.Connections == 0 || d.RetainedBytes == 0 {
+		t.Errorf("with defaults: %+v", d)
+	}
+}
+
 func TestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

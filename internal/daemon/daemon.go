@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/concurrent-modular-agent/coma/internal/access"
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
@@ -25,6 +26,13 @@ type Config struct {
 	MQTTPort int    `json:"mqtt_port,omitempty"` // 0: 1883
 	APIPort  int    `json:"api_port,omitempty"`  // 0: 8000
 	Guarded  bool   `json:"guarded,omitempty"`   // MQTT clients need a password
+
+	// See backend.Options.
+	TLSCert      string        `json:"tls_cert,omitempty"`
+	TLSKey       string        `json:"tls_key,omitempty"`
+	AllowHosts   []string      `json:"allow_hosts,omitempty"`
+	AllowOrigins []string      `json:"allow_origins,omitempty"`
+	Limits       access.Limits `json:"limits,omitzero"`
 }
 
 // Secrets are what others must know to connect.
@@ -39,15 +47,27 @@ func SecretsFromEnv() Secrets {
 	return Secrets{Password: os.Getenv("COMA_PASSWORD"), Token: os.Getenv("COMA_TOKEN"), Chroma: os.Getenv("COMA_CHROMA_TOKEN")}
 }
 
-// Check refuses, with api.ErrInvalid, what could not be started or would lose its guard.
-func (c Config) Check(s Secrets) error {
+// Users returns how many users there are who may come in from outside.
+func Users(f folders.Folders) (int, error) {
+	users, err := access.Open(backend.UsersPath(f))
+	if err != nil {
+		return 0, err
+	}
+	return users.Count(), nil
+}
+
+// Check refuses, with api.ErrInvalid, what could not be started or would lose its guard; users is how many there are.
+func (c Config) Check(s Secrets, users int) error {
 	for name, port := range map[string]int{"--mqtt-port": c.MQTTPort, "--api-port": c.APIPort} {
 		if port < 0 || port > 65535 {
 			return fmt.Errorf("%s %d: %w: want 1 to 65535", name, port, api.ErrInvalid)
 		}
 	}
-	if c.Host != "" && !backend.Loopback(c.Host) && (s.Password == "" || s.Token == "") {
-		return fmt.Errorf("listen on %s: %w: others could read and steer every agent: set COMA_PASSWORD (MQTT) and COMA_TOKEN (API), or stay on 127.0.0.1", c.Host, api.ErrInvalid)
+	if err := backend.Exposable(c.Host, s.Password, s.Token, users); err != nil {
+		return err
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return fmt.Errorf("start backend: %w: --tls-cert and --tls-key go together", api.ErrInvalid)
 	}
 	if c.Guarded && s.Password == "" {
 		return fmt.Errorf("start backend: %w: it asked MQTT clients for a password before: set COMA_PASSWORD again, or stop and start it to go on without", api.ErrInvalid)

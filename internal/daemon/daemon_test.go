@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/concurrent-modular-agent/coma/internal/access"
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
@@ -21,21 +23,25 @@ func TestConfigCheck(t *testing.T) {
 	for _, test := range []struct {
 		config  Config
 		secrets Secrets
+		users   int
 		ok      bool
 	}{
-		{Config{}, Secrets{}, true},
-		{Config{Host: "localhost"}, Secrets{}, true},
-		{Config{Host: "::1", MQTTPort: 65535}, Secrets{}, true},
-		{Config{Host: "0.0.0.0"}, Secrets{}, false},
-		{Config{Host: "::"}, Secrets{Token: "t"}, false},
-		{Config{Host: "example.org"}, Secrets{Password: "p"}, false},
-		{Config{Host: "0.0.0.0"}, both, true},
-		{Config{MQTTPort: -1}, Secrets{}, false},
-		{Config{APIPort: 65536}, Secrets{}, false},
-		{Config{Guarded: true}, Secrets{}, false},
-		{Config{Guarded: true}, both, true},
+		{Config{}, Secrets{}, 0, true},
+		{Config{Host: "localhost"}, Secrets{}, 0, true},
+		{Config{Host: "::1", MQTTPort: 65535}, Secrets{}, 0, true},
+		{Config{Host: "0.0.0.0"}, Secrets{}, 0, false},
+		{Config{Host: "::"}, Secrets{Token: "t"}, 0, false},
+		{Config{Host: "example.org"}, Secrets{Password: "p"}, 0, false},
+		{Config{Host: "0.0.0.0"}, both, 0, true},
+		{Config{MQTTPort: -1}, Secrets{}, 0, false},
+		{Config{APIPort: 65536}, Secrets{}, 0, false},
+		{Config{Guarded: true}, Secrets{}, 0, false},
+		{Config{Guarded: true}, both, 0, true},
+		{Config{Host: "0.0.0.0"}, Secrets{}, 1, true},
+		{Config{TLSCert: "a"}, Secrets{}, 0, false},
+		{Config{TLSCert: "a", TLSKey: "b"}, Secrets{}, 0, true},
 	} {
-		err := test.config.Check(test.secrets)
+		err := test.config.Check(test.secrets, test.users)
 		if (err == nil) != test.ok || err != nil && !errors.Is(err, api.ErrInvalid) {
 			t.Errorf("%+v with %+v: %v", test.config, test.secrets, err)
 		}
@@ -44,14 +50,15 @@ func TestConfigCheck(t *testing.T) {
 
 func TestConfigIsKept(t *testing.T) {
 	f := folders.Folders{State: t.TempDir()}
-	if c, err := LoadConfig(f); err != nil || c != (Config{}) {
+	if c, err := LoadConfig(f); err != nil || !reflect.DeepEqual(c, Config{}) {
 		t.Errorf("before the first start: %+v, %v", c, err)
 	}
-	want := Config{Host: "127.0.0.2", MQTTPort: 1884, APIPort: 8001, Guarded: true}
+	want := Config{Host: "127.0.0.2", MQTTPort: 1884, APIPort: 8001, Guarded: true,
+		TLSCert: "/cert", TLSKey: "/key", AllowHosts: []string{"coma.example"}, Limits: access.Limits{Rate: 7}}
 	if err := want.save(f); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := LoadConfig(f); err != nil || c != want {
+	if c, err := LoadConfig(f); err != nil || !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if err := os.WriteFile(configPath(f), []byte("{"), 0o600); err != nil {

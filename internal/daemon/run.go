@@ -28,10 +28,14 @@ type Service struct {
 
 // Run is the daemon's life: it ends with ctx or when somebody asks it to by Shutdown.
 func (s Service) Run(ctx context.Context) error {
-	if err := s.Config.Check(s.Secrets); err != nil {
+	if err := s.Folders.Ensure(); err != nil {
 		return err
 	}
-	if err := s.Folders.Ensure(); err != nil {
+	users, err := Users(s.Folders)
+	if err != nil {
+		return err
+	}
+	if err := s.Config.Check(s.Secrets, users); err != nil {
 		return err
 	}
 	unlock, err := lock(lockPath(s.Folders))
@@ -44,6 +48,8 @@ func (s Service) Run(ctx context.Context) error {
 		Folders: s.Folders, Log: s.Log, Version: s.Version, Daemon: true,
 		Host: s.Config.Host, MQTTPort: s.Config.MQTTPort, APIPort: s.Config.APIPort, StrictPorts: true,
 		Password: s.Secrets.Password, Token: s.Secrets.Token, ChromaToken: s.Secrets.Chroma, Embedder: s.Embedder, Stop: cancel,
+		TLSCert: s.Config.TLSCert, TLSKey: s.Config.TLSKey, AllowHosts: s.Config.AllowHosts, AllowOrigins: s.Config.AllowOrigins,
+		Limits: s.Config.Limits,
 	})
 	if err != nil {
 		return errors.Join(withAdvice(err), unlock())
