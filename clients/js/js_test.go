@@ -1,13 +1,18 @@
 package js_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/peers"
 )
+
+// patience is how long the tests in one file may take on a busy machine.
+const patience = 5 * time.Minute
 
 // TestClient runs test/*.test.js, each file in a Node of its own, against hosts that this test binary is. COMA_NODE names
 // another Node than the one on PATH.
@@ -25,7 +30,10 @@ func TestClient(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), node, file)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, node, file)
+			cmd.WaitDelay = time.Second // hosts of a Node that was killed end with it, a little later
 			cmd.Env = append(os.Environ(), "COMA_TEST_BINARY="+os.Args[0])
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)

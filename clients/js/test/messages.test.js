@@ -84,9 +84,9 @@ test("receive waits, gives up, and says what is finished with", async (t) => {
   assert.equal(await other.receive({ timeout: 20 }), null);
   assert.equal(await other.receive({ timeout: 0 }), null);
   const giving = new AbortController();
-  const waiting = other.receive({ signal: giving.signal });
+  const waiting = assert.rejects(other.receive({ signal: giving.signal }), /enough/);
   giving.abort(new Error("enough"));
-  await assert.rejects(waiting, /enough/);
+  await waiting;
   await assert.rejects(other.receive({ signal: giving.signal }), /enough/);
 
   for (const text of ["1", "2", "3"]) {

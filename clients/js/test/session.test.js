@@ -137,9 +137,9 @@ test("a module without anything to do ends, and what it said has arrived", async
 test("a newer generation takes the seat", async (t) => {
   const host = await Host.start(t);
   const old = await host.connect("other");
-  const waiting = old.receive();
+  const replaced = assert.rejects(old.receive(), coma.Replaced);
   const next = await host.connect("other", { generation: 2 });
-  await assert.rejects(waiting, coma.Replaced);
+  await replaced;
   await next.send("other", "to myself");
   assert.equal((await next.receive()).text, "to myself");
   await old.close();
