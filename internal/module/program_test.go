@@ -242,6 +242,8 @@ func TestProgramDoesNotLoad(t *testing.T) {
 		{name: "python", file: "eye/main.py", text: "x = 1\nif x:\n    y = 'ä' + + )\n", want: "eye/main.py:3:18: SyntaxError: unmatched ')'"},
 		{name: "python's indentation", file: "eye.py", text: "def f():\nreturn 1\n", want: "eye.py:2:1: IndentationError: expected an indented block"},
 		{name: "javascript", file: "eye.js", text: "let x\nlet y = ;\n", want: "eye.js:2:9: SyntaxError: Unexpected token ';'"},
+		{name: "a module of javascript", file: "eye.js", text: "import fs from 'fs'\nawait 1\nlet y = ;\n", want: "eye.js:"},
+		{name: "a module by its name", file: "eye.mjs", text: "import fs from 'fs'\nawait 1\nlet y = ;\n", want: "eye.mjs:3:9: SyntaxError: Unexpected token ';'"},
 		{name: "shell", file: "eye.sh", text: "echo on\nif true; then\n", want: "eye.sh:3: syntax error: unexpected end of file"},
 		{name: "no python", file: "eye.py", text: "", env: map[string]string{"PATH": "/nope", "VIRTUAL_ENV": ""}, want: "eye.py: python3 is not in PATH: install Python 3 (https://python.org), or make a .venv in the project's folder"},
 		{name: "no node", file: "eye.js", text: "", env: map[string]string{"PATH": "/nope"}, want: "eye.js: node is not in PATH: install Node.js (https://nodejs.org), or say what starts this in coma.yaml (command: […])"},

@@ -37,12 +37,15 @@ func (p *Program) check(ctx context.Context, interpreter string, e environment) 
 	case p.Kind == Python && strings.HasPrefix(name, "python"):
 		problems, err = p.checkPython(ctx, interpreter, e)
 	case p.Kind == Node && strings.HasPrefix(name, "node"):
-		problems, err = p.checkEach(ctx, e, interpreter, "--check", readNode)
+		problems, err = p.checkEach(ctx, readNode, func(ctx context.Context, file string) ([]byte, error) { return p.checkNode(ctx, interpreter, e, file) })
 	case p.Kind == Shell && slices.Contains(shells, name):
-		problems, err = p.checkEach(ctx, e, interpreter, "-n", readShell)
+		problems, err = p.checkEach(ctx, readShell, func(ctx context.Context, file string) ([]byte, error) {
+			_, errOut, err := run(ctx, e, p.Dir, nil, interpreter, "-n", file)
+			return errOut, err
+		})
 	}
 	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("check %s: %w", modproc.ShownFile(p.File, p.ProjectDir), err)
+		return fmt.Errorf("check %s with %s: %w", modproc.ShownFile(p.File, p.ProjectDir), interpreter, err)
 	}
 	if len(problems) == 0 {
 		return nil
@@ -61,39 +64,59 @@ var pythonCheck string
 func (p *Program) checkPython(ctx context.Context, interpreter string, e environment) ([]modproc.Problem, error) {
 	// Without the environment's settings and site packages: faster, and nothing of the program's is run.
 	args := append([]string{"-I", "-S", "-B", "-c", pythonCheck}, p.Sources...)
-	out, errOut, err := run(ctx, e, p.Dir, interpreter, args...)
+	out, errOut, err := run(ctx, e, p.Dir, nil, interpreter, args...)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", interpreter, err, lastLine(errOut))
+		return nil, fmt.Errorf("%w: %s", err, lastLine(errOut))
 	}
 	var problems []modproc.Problem
 	if err := json.Unmarshal(out, &problems); err != nil {
-		return nil, fmt.Errorf("%s: read what it says: %w", interpreter, err)
+		return nil, fmt.Errorf("read what it says: %w", err)
 	}
 	return problems, nil
 }
 
-// checkEach looks at one file at a time: the program, and what it imports.
-func (p *Program) checkEach(ctx context.Context, e environment, interpreter, flag string, read func(file string, said []byte) modproc.Problem) (problems []modproc.Problem, err error) {
+// checkEach looks at one file at a time: the program, and what it imports. check runs an interpreter, which says what is
+// wrong on its standard error; read reads that.
+func (p *Program) checkEach(ctx context.Context, read func(file string, said []byte) modproc.Problem, check func(ctx context.Context, file string) (said []byte, err error)) (problems []modproc.Problem, err error) {
 	for _, file := range p.Sources[:min(len(p.Sources), maxChecked)] {
 		if kinds[filepath.Ext(file)] != p.Kind {
 			continue // data
 		}
-		_, errOut, err := run(ctx, e, p.Dir, interpreter, flag, file)
+		said, err := check(ctx, file)
 		var exit *exec.ExitError
 		switch {
 		case err == nil:
 		case errors.As(err, &exit) && exit.Exited():
-			problems = append(problems, read(file, errOut))
+			problems = append(problems, read(file, said))
 		default:
-			return nil, fmt.Errorf("%s: %w", interpreter, err)
+			return nil, err
 		}
 	}
 	return problems, nil
 }
 
-// run runs a command to its end and returns what it wrote, bounded.
-func run(ctx context.Context, e environment, dir, name string, args ...string) (out, errOut []byte, err error) {
+// moduleStatement is what only JavaScript modules have.
+var moduleStatement = regexp.MustCompile(`(?m)^[ \t]*(?:import|export)\b`)
+
+// checkNode looks at a file of JavaScript. Where Node finds out by itself that a .js file is a module, it does not look at
+// its syntax when it is asked to; told so, it does.
+func (p *Program) checkNode(ctx context.Context, interpreter string, e environment, file string) (said []byte, err error) {
+	_, said, err = run(ctx, e, p.Dir, nil, interpreter, "--check", file)
+	if err != nil || filepath.Ext(file) != ".js" {
+		return said, err
+	}
+	source := text(file)
+	if !moduleStatement.Match(source) {
+		return said, nil
+	}
+	_, said, err = run(ctx, e, p.Dir, source, interpreter, "--check", "--input-type=module")
+	return bytes.ReplaceAll(said, []byte("[stdin]:"), []byte(file+":")), err
+}
+
+// run runs a command to its end and returns what it wrote, bounded. A nil in is no input.
+func run(ctx context.Context, e environment, dir string, in []byte, name string, args ...string) (out, errOut []byte, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdin = bytes.NewReader(in)
 	cmd.Env, cmd.Dir = e, dir
 	cmd.WaitDelay = time.Second
 	var stdout, stderr bounded

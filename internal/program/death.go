@@ -58,6 +58,9 @@ func (p *Program) own(file string, line int, function string) (modproc.Frame, bo
 			file = path
 		}
 	}
+	if strings.HasPrefix(file, "<") {
+		return modproc.Frame{}, false // text that is in no file: "<string>", "<frozen importlib._bootstrap>"
+	}
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(p.Dir, file)
 	}

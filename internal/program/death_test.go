@@ -31,8 +31,10 @@ ZeroDivisionError: division by zero
 The above exception was the direct cause of the following exception:
 
 Traceback (most recent call last):
+  File "<string>", line 208, in main
   File "/p/chat/main.py", line 6, in <module>
     f()
+  File "<frozen importlib._bootstrap>", line 7, in g
   File "/p/chat/.venv/lib/python3.11/site-packages/x/y.py", line 9, in g
     raise RuntimeError("two\nlines") from e
   File "/usr/lib/python3.11/json.py", line 9, in g

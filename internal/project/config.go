@@ -58,6 +58,7 @@ type config struct {
 	mailboxLimit int
 	memory       Memory
 	defaults     settings
+	memorySaid   bool // defaults.memory is coma.yaml's
 	modules      map[string]moduleConfig
 	ignore       ignore
 }
@@ -170,7 +171,7 @@ func parseConfig(data []byte, lookup func(string) (string, bool)) (config, error
 		},
 	})
 	r.mapping(document, fields)
-	c.defaults = c.defaults.overlaid(top)
+	c.defaults, c.memorySaid = c.defaults.overlaid(top), top.memory != 0
 	return c, errors.Join(r.errs...)
 }
 

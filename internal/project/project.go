@@ -179,7 +179,7 @@ func (l *loader) configure(c config) (errs []error) {
 		m.Engine, m.Isolation, m.Restart = s.engine, s.isolation, s.restart
 		m.MemoryLimit, m.Grace = s.memory, *s.grace
 		m.Env = maps.Clone(s.env)
-		errs = append(errs, m.configureProgram(c.modules[m.Name])...)
+		errs = append(errs, m.configureProgram(c.modules[m.Name], c.memorySaid || c.modules[m.Name].memory != 0)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.modules)) {
 		entry := c.modules[name]

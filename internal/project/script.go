@@ -154,8 +154,13 @@ func (l *loader) own(found []*script) (modules []*script) {
 	return modules
 }
 
-// configureProgram applies what only concerns programs, and says what does not go together.
-func (m *Module) configureProgram(c moduleConfig) (errs []error) {
+// frameworkMemoryLimit is what a module of the Python framework gets where coma.yaml does not say, in bytes: importing the
+// framework alone takes about 900 MiB.
+const frameworkMemoryLimit = 2 << 30
+
+// configureProgram applies what only concerns programs, and says what does not go together. memorySaid: coma.yaml
+// gives a memory limit, for this module or for all.
+func (m *Module) configureProgram(c moduleConfig, memorySaid bool) (errs []error) {
 	fail := func(format string, args ...any) {
 		errs = append(errs, &Error{File: configName, Line: c.line, Column: c.column, Msg: fmt.Sprintf("module %s: ", m.Name) + fmt.Sprintf(format, args...)})
 	}
@@ -181,6 +186,9 @@ func (m *Module) configureProgram(c moduleConfig) (errs []error) {
 		fail("isolation none is for Go, and a program is a process of its own; remove isolation: none")
 	}
 	m.Engine, m.Isolation = "exec", "process"
+	if m.Exec.Framework && !memorySaid {
+		m.MemoryLimit = frameworkMemoryLimit
+	}
 	m.Exec.Command = c.command
 	if m.Program == "" && c.command == nil {
 		fail("engine exec starts a main.py, main.js, main.mjs, main.cjs, main.sh or an executable main, and the folder has none; or say what is started: command: […]")

@@ -164,6 +164,9 @@ Agent("x").start()
 		t.Fatalf("modules %q, want %q", names(p), want)
 	}
 	for _, m := range p.Modules {
+		if m.MemoryLimit != map[bool]int64{false: DefaultMemoryLimit, true: 2 << 30}[m.Exec.Framework] {
+			t.Errorf("%s may use %d bytes", m.Name, m.MemoryLimit)
+		}
 		if framework := m.Name != "other"; m.Exec.Framework != framework || (m.Mailbox == "mqtt") != framework {
 			t.Errorf("%s: %+v, mailbox %q", m.Name, m.Exec, m.Mailbox)
 		}
