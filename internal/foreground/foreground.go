@@ -61,8 +61,16 @@ func (o Options) Check() error {
 	if _, err := embed.Parse(os.Getenv(embed.Variable)); err != nil {
 		return fmt.Errorf("%s: %w", embed.Variable, err)
 	}
+	if at := os.Getenv(memoryVariable); at != "" {
+		if err := project.CheckAddress(at); err != nil {
+			return fmt.Errorf("%s: %w", memoryVariable, err)
+		}
+	}
 	return nil
 }
+
+// memoryVariable names the backend that has the memories of agents whose project does not name one.
+const memoryVariable = "COMA_MEMORY"
 
 // Run runs the agents of projects, one each, until the first Ctrl-C or, with Once, until all modules have ended. It
 // returns how many modules failed. The error says why the agents could not be run at all.
@@ -91,7 +99,7 @@ func Run(ctx context.Context, projects []*project.Project, opt Options) (failed 
 		agents.Go(func() {
 			results[i].result, results[i].err = supervisor.Run(ctx, p, supervisor.Options{
 				Backend: services, Events: out.Event, Input: out.Input, Watch: opt.Watch, Debounce: opt.Debounce, Once: opt.Once,
-				RestartDelay: opt.RestartDelay, Isolation: opt.Isolation, Engine: opt.Engine, Embedder: os.Getenv(embed.Variable), Executable: opt.Executable, Compiled: opt.Compiled, Funcs: opt.Funcs,
+				RestartDelay: opt.RestartDelay, Isolation: opt.Isolation, Engine: opt.Engine, Embedder: os.Getenv(embed.Variable), MemoryAt: os.Getenv(memoryVariable), Executable: opt.Executable, Compiled: opt.Compiled, Funcs: opt.Funcs,
 			})
 		})
 	}

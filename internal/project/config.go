@@ -150,7 +150,7 @@ func parseConfig(data []byte, lookup func(string) (string, bool)) (config, error
 				return
 			}
 			r.mapping(n, map[string]func(*yaml.Node){
-				"embedder": r.embedder(&c.memory.Embedder), "ttl": r.age(&c.memory.TTL), "limit": r.count(&c.memory.Limit), "process": processMemory,
+				"embedder": r.embedder(&c.memory.Embedder), "ttl": r.age(&c.memory.TTL), "limit": r.count(&c.memory.Limit), "at": r.address(&c.memory.At), "process": processMemory,
 			})
 		},
 		"agent": func(n *yaml.Node) {

@@ -52,6 +52,8 @@ func TestConfigErrors(t *testing.T) {
 		{"memory of a module", "modules: {a: {memory: {limit: 5}}}\n", []string{"coma.yaml:1:23: want one value here, not keys and values"}},
 		{"memory as a list", "memory: [minilm]\n", []string{"coma.yaml:1:9: want keys and values here, not a list"}},
 		{"embedder with a password", "memory: {embedder: 'https://me:hunter2@host/v1', ttl: 0s}\n", []string{"COMA_EMBEDDER_KEY", `bad time "0s"`}},
+		{"memory at an address with a password", "memory: {at: 'http://me:hunter2@host:8000'}\n", []string{"COMA_MEMORY_TOKEN"}},
+		{"memory at no address", "memory: {at: host:8000}\n", []string{"want the address of a backend, http://host:port"}},
 		{"embedder that is empty", "memory: {embedder: '', ttl: [1h], limit: x}\n", []string{"want an embedder: minilm,", "want one value here, not a list", `not "x"`}},
 		{"null key", "? [a]\n: b\n", []string{"want a plain word as key"}},
 		{"binary", "\x00\x01", []string{"coma.yaml: control characters are not allowed"}},
@@ -90,9 +92,10 @@ func TestConfigReadsValuesAsWritten(t *testing.T) {
 
 func TestConfigOfMemory(t *testing.T) {
 	for text, want := range map[string]Memory{
-		"memory: 64MiB\n":      {},
-		"memory: {}\n":         {},
-		"memory: {ttl: 30d}\n": {TTL: 720 * time.Hour},
+		"memory: 64MiB\n":                     {},
+		"memory: {}\n":                        {},
+		"memory: {ttl: 30d}\n":                {TTL: 720 * time.Hour},
+		"memory: {at: 'https://host:8000'}\n": {At: "https://host:8000"},
 		"memory: {process: 64MiB, ttl: 90m, limit: 1000, embedder: 'https://host/v1#model'}\n": {TTL: 90 * time.Minute, Limit: 1000, Embedder: "https://host/v1#model"},
 		"memory: {embedder: ollama:nomic-embed-text}\n":                                        {Embedder: "ollama:nomic-embed-text"},
 	} {

@@ -47,6 +47,7 @@ type Memory struct {
 	Embedder string        // a name that package embed knows; "": not said
 	TTL      time.Duration // records older than this go; 0: none do
 	Limit    int           // no more records than these; 0: any number
+	At       string        // http(s)://host:port of the backend that has the memory; "": the one where the agent runs
 }
 
 // Module is one module's source and how to run it.

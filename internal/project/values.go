@@ -1,8 +1,10 @@
 package project
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -81,6 +83,33 @@ func (r *configReader) embedder(into *string) func(*yaml.Node) {
 		}
 		*into = text
 	}
+}
+
+// address reads the URL of a backend.
+func (r *configReader) address(into *string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		text := r.text(n)
+		if target(n).Kind != yaml.ScalarNode {
+			return
+		}
+		if err := CheckAddress(text); err != nil {
+			r.fail(n, "%v", err)
+			return
+		}
+		*into = text
+	}
+}
+
+// CheckAddress checks the URL of another machine's backend.
+func CheckAddress(text string) error {
+	u, err := url.Parse(text)
+	if err == nil && u.User != nil {
+		return errors.New("an address is no place for a password: put it into COMA_MEMORY_TOKEN, as user:password")
+	}
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return fmt.Errorf("want the address of a backend, http://host:port or https://host:port, not %q", text)
+	}
+	return nil
 }
 
 // command reads what is started in place of a module's program: a list of words. A word alone is a list of one.

@@ -42,6 +42,7 @@ type Options struct {
 	Isolation    string // overrides the modules' own, if set
 	Engine       string // overrides that of all Go modules, if set: yaegi, go or auto
 	Embedder     string // of the agent's memory, where the project names none
+	MemoryAt     string // where the agent's memory is, where the project does not say: see api.MemorySettings.At
 
 	Executable []string                // see module.Spec
 	Compiled   bool                    // Executable has all modules compiled in
@@ -84,7 +85,7 @@ func Run(ctx context.Context, p *project.Project, opt Options) (Result, error) {
 	}
 	host, err := opt.Backend.Attach(ctx, api.Attachment{
 		Agent: p.Agent, Project: p.Dir, PID: os.Getpid(), Modules: names, Durable: p.Durable, Limit: p.MailboxLimit, MQTT: mqtt,
-		Memory: api.MemorySettings{Embedder: cmp.Or(p.Memory.Embedder, opt.Embedder), TTL: p.Memory.TTL, Limit: p.Memory.Limit},
+		Memory: api.MemorySettings{Embedder: cmp.Or(p.Memory.Embedder, opt.Embedder), TTL: p.Memory.TTL, Limit: p.Memory.Limit, At: cmp.Or(p.Memory.At, opt.MemoryAt)},
 	}, console{s})
 	if err != nil {
 		return Result{}, err
