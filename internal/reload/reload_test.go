@@ -271,6 +271,28 @@ func TestIgnoredFoldersAreNotWatched(t *testing.T) {
 	g.told("~chat") // and is watched
 }
 
+func TestProgramsChangeWithWhatTheyImport(t *testing.T) {
+	g := watch(t, Options{})
+	g.write("eye.py", "import looks\n")
+	g.write("ear/main.sh", "echo on\n")
+	g.told("+ear +eye")
+	g.write("looks.py", "X = 1\n")
+	g.told("~eye")
+	g.write("ear/words.txt", "hello\n")
+	g.told("~ear")
+	// What interpreters and package managers write is no edit.
+	g.write("ear/env/pyvenv.cfg", "")
+	g.nothing()
+	for _, name := range []string{"ear/env/lib/x.py", "ear/.venv/x.py", "ear/__pycache__/x.pyc", "ear/x.pyc", "ear/node_modules/x.js", "venv/lib/x.py"} {
+		g.write(name, "x")
+	}
+	g.nothing()
+	g.must(os.Chmod(g.path("ear/words.txt"), 0o755))
+	g.told("~ear")
+	g.remove("eye.py")
+	g.told("+looks -eye") // which nothing imports any more
+}
+
 func TestHalfWrittenFileIsToldAgainWhenItIsWhole(t *testing.T) {
 	g := watch(t, Options{})
 	g.write("chat/chat.go", edited[:len(edited)/2])
