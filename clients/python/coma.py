@@ -1507,6 +1507,8 @@ class _Wire:
                 self.core.arrived = waiter.wake
                 try:
                     self._until(lambda: self.core.readable, deadline, True, waiter)
+                    if self.stopping:
+                        raise Stopped
                     message = self.core.take(True)
                     self._flush()
                 except BaseException:
@@ -1518,9 +1520,9 @@ class _Wire:
 
     def stop(self) -> None:
         """Asks the module to stop. It is called by a signal's handler, which may have interrupted what holds lock."""
-        self.stopping = True
+        first, self.stopping = not self.stopping, True
         self._look_up()
-        if self._interruptible and not self.inside and not self.core.hand:
+        if first and self._interruptible and not self.inside and not self.core.hand:
             raise Stopped
 
     @contextlib.contextmanager
@@ -2075,10 +2077,12 @@ def _log_here(text: str, attrs: Mapping[str, object]) -> None:
 
 
 class _Signals:
-    """SIGTERM, which asks a module to stop, for as long as it is taken. A program that has a handler keeps it."""
+    """SIGTERM, which asks a module to stop, for as long as it is taken. A program that has a handler keeps it. Threads
+    that end with Stopped end quietly, as those that end with SystemExit do."""
 
     def __init__(self) -> None:
         self._handler: Optional[Callable[[int, Optional[FrameType]], None]] = None
+        self._hook = threading.excepthook
 
     def take(self, stop: Callable[[], None]) -> None:
         if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
@@ -2089,13 +2093,15 @@ class _Signals:
 
         self._handler = handler
         signal.signal(signal.SIGTERM, handler)
+        hook = self._hook = threading.excepthook
+        threading.excepthook = lambda args: None if args.exc_type is Stopped else hook(args)
 
     def give_back(self) -> None:
         if self._handler is None or threading.current_thread() is not threading.main_thread():
             return
         if signal.getsignal(signal.SIGTERM) is self._handler:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._handler = None
+        self._handler, threading.excepthook = None, self._hook
 
 
 def connect(
