@@ -17,6 +17,7 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/chroma"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
+	"github.com/concurrent-modular-agent/coma/internal/rest"
 )
 
 // sockets are the sockets of the API: a unix socket that the user's processes alone may open, and a TCP port that asks
@@ -122,6 +123,15 @@ func (b *Backend) routes(collections *collections) http.Handler {
 	mux.HandleFunc("GET /rpc", func(w http.ResponseWriter, r *http.Request) {
 		b.server.ServeAs(b.as(identity(r)), w, r)
 	})
+	mux.HandleFunc("POST /rpc", func(w http.ResponseWriter, r *http.Request) {
+		b.server.PostAs(b.as(identity(r)), w, r)
+	})
+	tools := rest.New(b.opt.Version)
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		tools.ServeAs(b.as(identity(r)), w, r)
+	})
+	mux.HandleFunc("GET /openrpc.json", b.server.ServeDocument)
+	mux.HandleFunc("GET /openapi.json", tools.ServeDocument)
 	mux.Handle("/api/", newChromas(b, collections))
 	if k, ok := b.broker.(*embedded); ok {
 		mux.Handle("GET "+mqttPath, k.doors)

@@ -1,0 +1,154 @@
+package describe
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Operation is a method on a path of a REST API.
+type Operation struct {
+	Method, Path string // as net/http's ServeMux takes them: /v1/agents/{agent}
+	ID, Summary  string
+	Query        reflect.Type // a struct: each field is a parameter; its tag "doc" says what for
+	Body         reflect.Type // nil: none
+	Result       reflect.Type // nil: none, the status is 204
+	Stream       bool         // the result comes again and again, as server-sent events
+	Status       int          // of success
+}
+
+type openAPI struct {
+	OpenAPI    string                             `json:"openapi"`
+	Info       info                               `json:"info"`
+	Servers    []server                           `json:"servers"`
+	Security   []map[string][]string              `json:"security"`
+	Paths      map[string]map[string]apiOperation `json:"paths"`
+	Components apiComponents                      `json:"components"`
+}
+
+type server struct {
+	URL string `json:"url"`
+}
+
+type apiOperation struct {
+	ID         string                 `json:"operationId"`
+	Summary    string                 `json:"summary"`
+	Tags       []string               `json:"tags"`
+	Parameters []parameter            `json:"parameters,omitempty"`
+	Body       *content               `json:"requestBody,omitempty"`
+	Responses  map[string]apiResponse `json:"responses"`
+}
+
+type parameter struct {
+	Name        string  `json:"name"`
+	In          string  `json:"in"`
+	Description string  `json:"description,omitempty"`
+	Required    bool    `json:"required,omitempty"`
+	Schema      *Schema `json:"schema"`
+}
+
+type content struct {
+	Required bool             `json:"required,omitempty"`
+	Content  map[string]media `json:"content"`
+}
+
+type media struct {
+	Schema *Schema `json:"schema"`
+}
+
+type apiResponse struct {
+	Ref         string           `json:"$ref,omitempty"`
+	Description string           `json:"description,omitempty"`
+	Content     map[string]media `json:"content,omitempty"`
+}
+
+type apiComponents struct {
+	Schemas   map[string]*Schema     `json:"schemas"`
+	Responses map[string]apiResponse `json:"responses"`
+	Security  map[string]any         `json:"securitySchemes"`
+}
+
+// Media types of what is no plain JSON.
+const (
+	EventStream = "text/event-stream"
+	ProblemJSON = "application/problem+json" // RFC 9457
+)
+
+var inBraces = regexp.MustCompile(`\{(\w+)\}`)
+
+// OpenAPI returns the OpenAPI document (3.1) of operations, as JSON. problem is the form of their errors.
+func OpenAPI(version, description string, operations []Operation, problem reflect.Type) ([]byte, error) {
+	made := newSchemas()
+	document := openAPI{
+		OpenAPI: "3.1.0", Info: info{Title: "coma", Version: version, Description: description},
+		Servers: []server{{URL: "/"}}, Security: []map[string][]string{{"token": {}}}, Paths: map[string]map[string]apiOperation{},
+	}
+	for _, o := range operations {
+		described := apiOperation{
+			ID: o.ID, Summary: o.Summary, Tags: []string{tagOf(o.Path)}, Parameters: parameters(made, o),
+			Responses: map[string]apiResponse{strconv.Itoa(o.Status): success(made, o), "default": {Ref: "#/components/responses/problem"}},
+		}
+		if o.Body != nil {
+			described.Body = &content{Required: true, Content: map[string]media{"application/json": {made.of(o.Body)}}}
+		}
+		if document.Paths[o.Path] == nil {
+			document.Paths[o.Path] = map[string]apiOperation{}
+		}
+		document.Paths[o.Path][strings.ToLower(o.Method)] = described
+	}
+	document.Components = apiComponents{
+		Responses: map[string]apiResponse{"problem": {Description: "what went wrong (RFC 9457)", Content: map[string]media{ProblemJSON: {made.of(problem)}}}},
+		Security:  map[string]any{"token": map[string]string{"type": "http", "scheme": "bearer"}},
+	}
+	document.Components.Schemas = made.named
+	text, err := json.Marshal(document)
+	if err != nil {
+		return nil, fmt.Errorf("encode OpenAPI document: %w", err)
+	}
+	return text, nil
+}
+
+// tagOf groups operations by the first word of their path behind the version.
+func tagOf(path string) string {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	return parts[min(1, len(parts)-1)]
+}
+
+func parameters(made *schemas, o Operation) (all []parameter) {
+	for _, name := range inBraces.FindAllStringSubmatch(o.Path, -1) {
+		all = append(all, parameter{Name: name[1], In: "path", Required: true, Schema: &Schema{Type: "string"}})
+	}
+	if o.Query == nil {
+		return all
+	}
+	for i := range o.Query.NumField() {
+		f := o.Query.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		all = append(all, parameter{Name: name, In: "query", Description: f.Tag.Get("doc"), Schema: queryValue(made, f.Type)})
+	}
+	return all
+}
+
+// queryValue is the schema of a value in a URL, where durations are written as Go does: 1m30s.
+func queryValue(made *schemas, t reflect.Type) *Schema {
+	if t == reflect.TypeFor[time.Duration]() {
+		return &Schema{Type: "string"}
+	}
+	return made.of(t)
+}
+
+func success(made *schemas, o Operation) apiResponse {
+	r := apiResponse{Description: strings.ToLower(http.StatusText(o.Status))}
+	switch {
+	case o.Stream:
+		r.Content = map[string]media{EventStream: {made.of(o.Result)}}
+	case o.Result != nil:
+		r.Content = map[string]media{"application/json": {made.of(o.Result)}}
+	}
+	return r
+}

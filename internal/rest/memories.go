@@ -1,0 +1,192 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+)
+
+// A list of records has so many if nothing is said of it, and never more than the bound: ask again from an offset.
+const (
+	usualRecords = 100
+	mostRecords  = 10_000
+)
+
+type memoriesQuery struct {
+	All bool `json:"all,omitempty" doc:"the other collections of Chroma clients, too"`
+}
+
+type recordsQuery struct {
+	Limit   int       `json:"limit,omitempty" doc:"how many; 100 if not given, at most 10000"`
+	Offset  int       `json:"offset,omitempty" doc:"records to pass over first"`
+	Oldest  bool      `json:"oldest,omitempty" doc:"begin with the oldest"`
+	Since   time.Time `json:"since,omitzero" doc:"of this time or later (RFC 3339)"`
+	Until   time.Time `json:"until,omitzero" doc:"before this time (RFC 3339)"`
+	Vectors bool      `json:"vectors,omitempty" doc:"with their vectors"`
+}
+
+type newMemory struct {
+	Embedder string `json:"embedder,omitempty"`
+}
+
+// Records are records to be stored or changed.
+type Records struct {
+	Records []api.Record `json:"records"`
+}
+
+type which struct {
+	IDs    []string    `json:"ids,omitempty"`
+	Filter *api.Filter `json:"filter,omitempty"`
+}
+
+type filtered struct {
+	Filter *api.Filter `json:"filter,omitempty"`
+}
+
+func memories(ctx context.Context, a asked[memoriesQuery, none]) ([]api.MemoryInfo, error) {
+	return list(a.host.Memories(ctx, a.query.All))
+}
+
+func memory(ctx context.Context, a asked[none, none]) (api.MemoryInfo, error) {
+	all, err := a.host.Memories(ctx, false)
+	if err != nil {
+		return api.MemoryInfo{}, err
+	}
+	i := slices.IndexFunc(all, func(m api.MemoryInfo) bool { return m.Name == a.named("agent") })
+	if i < 0 {
+		return api.MemoryInfo{}, fmt.Errorf("memory %q: %w", a.named("agent"), api.ErrNotFound)
+	}
+	return all[i], nil
+}
+
+func createMemory(ctx context.Context, a asked[none, newMemory]) (none, error) {
+	return none{}, a.host.CreateMemory(ctx, a.named("agent"), a.body.Embedder)
+}
+
+func removeMemory(ctx context.Context, a asked[none, none]) (none, error) {
+	return none{}, a.host.RemoveMemory(ctx, a.named("agent"))
+}
+
+func compactMemory(ctx context.Context, a asked[none, none]) (api.MemoryInfo, error) {
+	return a.host.CompactMemory(ctx, a.named("agent"))
+}
+
+// with calls do with the memory that the path names.
+func with[Q, B, R any](ctx context.Context, a asked[Q, B], do func(api.Memory) (R, error)) (result R, err error) {
+	opened, err := a.host.OpenMemory(ctx, a.named("agent"))
+	if err != nil {
+		return result, err
+	}
+	defer opened.Close() // what was written is on disk already
+	return do(opened)
+}
+
+// limited checks how many records are asked for.
+func limited(n int) (int, error) {
+	switch {
+	case n == 0:
+		return usualRecords, nil
+	case n < 0 || n > mostRecords:
+		return 0, invalid("%d records: want 1 to %d: ask again from an offset for more", n, mostRecords)
+	}
+	return n, nil
+}
+
+func records(ctx context.Context, a asked[recordsQuery, none]) ([]api.Record, error) {
+	q := a.query
+	limit, err := limited(q.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return with(ctx, a, func(m api.Memory) ([]api.Record, error) {
+		return list(m.Get(ctx, api.Selection{Limit: limit, Offset: q.Offset, Oldest: q.Oldest, Since: q.Since, Until: q.Until, Vectors: q.Vectors}))
+	})
+}
+
+func getRecords(ctx context.Context, a asked[none, api.Selection]) ([]api.Record, error) {
+	var err error
+	if a.body.Limit, err = limited(a.body.Limit); err != nil {
+		return nil, err
+	}
+	return with(ctx, a, func(m api.Memory) ([]api.Record, error) { return list(m.Get(ctx, a.body)) })
+}
+
+func record(ctx context.Context, a asked[none, none]) (api.Record, error) {
+	return with(ctx, a, func(m api.Memory) (api.Record, error) {
+		found, err := m.Get(ctx, api.Selection{IDs: []string{a.named("id")}})
+		if err != nil {
+			return api.Record{}, err
+		}
+		if len(found) == 0 {
+			return api.Record{}, noRecord(a.named("id"))
+		}
+		return found[0], nil
+	})
+}
+
+func noRecord(id string) error { return fmt.Errorf("record %q: %w", id, api.ErrNotFound) }
+
+func deleteRecord(ctx context.Context, a asked[none, none]) (none, error) {
+	return with(ctx, a, func(m api.Memory) (none, error) {
+		n, err := m.Delete(ctx, []string{a.named("id")}, nil)
+		if err == nil && n == 0 {
+			err = noRecord(a.named("id"))
+		}
+		return none{}, err
+	})
+}
+
+func addRecords(ctx context.Context, a asked[none, Records]) (ids, error) {
+	return with(ctx, a, func(m api.Memory) (ids, error) {
+		added, err := m.Add(ctx, a.body.Records)
+		return ids{added}, err
+	})
+}
+
+func updateRecords(ctx context.Context, a asked[none, Records]) (none, error) {
+	return with(ctx, a, func(m api.Memory) (none, error) { return none{}, m.Update(ctx, a.body.Records) })
+}
+
+func clearRecords(ctx context.Context, a asked[none, none]) (counted, error) {
+	return with(ctx, a, func(m api.Memory) (counted, error) {
+		n, err := m.Clear(ctx)
+		return counted{n}, err
+	})
+}
+
+func queryRecords(ctx context.Context, a asked[none, api.Query]) ([]api.Match, error) {
+	if err := bounded(a.body); err != nil {
+		return nil, err
+	}
+	return with(ctx, a, func(m api.Memory) ([]api.Match, error) { return list(m.Query(ctx, a.body)) })
+}
+
+func retrieveRecords(ctx context.Context, a asked[none, api.Retrieval]) ([]api.Match, error) {
+	if err := bounded(a.body.Query); err != nil {
+		return nil, err
+	}
+	return with(ctx, a, func(m api.Memory) ([]api.Match, error) { return list(m.Retrieve(ctx, a.body)) })
+}
+
+// bounded checks how many records are asked for; what 0 stands for is the memory's to say.
+func bounded(q api.Query) error {
+	_, err := limited(q.K)
+	return err
+}
+
+func countRecords(ctx context.Context, a asked[none, filtered]) (counted, error) {
+	return with(ctx, a, func(m api.Memory) (counted, error) {
+		n, err := m.Count(ctx, a.body.Filter)
+		return counted{n}, err
+	})
+}
+
+func deleteRecords(ctx context.Context, a asked[none, which]) (counted, error) {
+	return with(ctx, a, func(m api.Memory) (counted, error) {
+		n, err := m.Delete(ctx, a.body.IDs, a.body.Filter)
+		return counted{n}, err
+	})
+}

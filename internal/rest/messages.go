@@ -1,0 +1,181 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+)
+
+// from is who sends what is sent by REST, unless whoever has opened the way knows better.
+const from = "rest"
+
+// patience is how long a message waits for room in a full mailbox, unless the query says another time.
+const patience = 30 * time.Second
+
+// NewMessage is a message to be sent.
+type NewMessage struct {
+	ID            string            `json:"id,omitempty"`
+	Text          string            `json:"text,omitempty"`
+	Base64        []byte            `json:"base64,omitempty"` // instead of text, for bytes that are not UTF-8
+	ContentType   string            `json:"content_type,omitempty"`
+	Headers       map[string]string `json:"headers,omitempty"`
+	ReplyTo       string            `json:"reply_to,omitempty"`
+	CorrelationID string            `json:"correlation_id,omitempty"`
+	Deadline      time.Time         `json:"deadline,omitzero"`
+}
+
+// Message is a message that waits.
+type Message struct {
+	ID            string            `json:"id"`
+	From          string            `json:"from,omitempty"`
+	To            string            `json:"to,omitempty"`
+	Topic         string            `json:"topic,omitempty"`
+	Time          time.Time         `json:"time,omitzero"`
+	Text          string            `json:"text,omitempty"`
+	Base64        []byte            `json:"base64,omitempty"` // instead of text, where that is not UTF-8
+	ContentType   string            `json:"content_type,omitempty"`
+	Headers       map[string]string `json:"headers,omitempty"`
+	ReplyTo       string            `json:"reply_to,omitempty"`
+	CorrelationID string            `json:"correlation_id,omitempty"`
+	Deadline      time.Time         `json:"deadline,omitzero"`
+	Deaths        int               `json:"deaths,omitempty"`
+}
+
+type accepted struct {
+	ID string `json:"id"`
+}
+
+type sendQuery struct {
+	Timeout time.Duration `json:"timeout,omitempty" doc:"how long to wait while the mailbox is full; 30s if not given"`
+}
+
+type deadQuery struct {
+	ID []string `json:"id,omitempty" doc:"of a dead letter; can be given several times"`
+}
+
+type ids struct {
+	IDs []string `json:"ids,omitempty"`
+}
+
+func agents(ctx context.Context, a asked[none, none]) ([]api.AgentState, error) {
+	return list(a.host.Agents(ctx))
+}
+
+func agent(ctx context.Context, a asked[none, none]) (api.AgentState, error) {
+	return running(ctx, a.host, a.named("agent"))
+}
+
+func running(ctx context.Context, host api.Backend, name string) (api.AgentState, error) {
+	all, err := host.Agents(ctx)
+	if err != nil {
+		return api.AgentState{}, err
+	}
+	i := slices.IndexFunc(all, func(s api.AgentState) bool { return s.Agent == name })
+	if i < 0 {
+		return api.AgentState{}, fmt.Errorf("agent %q: %w: it does not run", name, api.ErrNotFound)
+	}
+	return all[i], nil
+}
+
+func module(ctx context.Context, a asked[none, none]) (api.ModuleState, error) {
+	state, err := running(ctx, a.host, a.named("agent"))
+	if err != nil {
+		return api.ModuleState{}, err
+	}
+	i := slices.IndexFunc(state.Modules, func(s api.ModuleState) bool { return s.Module == a.named("module") })
+	if i < 0 {
+		return api.ModuleState{}, fmt.Errorf("agent %s: %w: it runs no module %q", state.Agent, api.ErrNotFound, a.named("module"))
+	}
+	return state.Modules[i], nil
+}
+
+func mailboxes(ctx context.Context, a asked[none, none]) ([]api.Mailbox, error) {
+	return list(a.host.Mailboxes(ctx, a.named("agent")))
+}
+
+func send(ctx context.Context, a asked[sendQuery, NewMessage]) (accepted, error) {
+	b := a.body
+	text, err := either("text", b.Text, b.Base64)
+	if err != nil {
+		return accepted{}, err
+	}
+	if b.ID == "" {
+		b.ID = api.NewID()
+	}
+	timeout := a.query.Timeout
+	if timeout == 0 {
+		timeout = patience
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err = a.host.Post(ctx, from, api.Message{
+		ID: b.ID, To: a.named("agent") + "/" + a.named("module"), Text: text, ContentType: b.ContentType, Headers: b.Headers,
+		ReplyTo: b.ReplyTo, CorrelationID: b.CorrelationID, Deadline: b.Deadline,
+	})
+	return accepted{b.ID}, err
+}
+
+// either is text, or the bytes given instead of it.
+func either(name, text string, data []byte) (string, error) {
+	if text != "" && len(data) > 0 {
+		return "", invalid("body: give %s or base64, not both", name)
+	}
+	if len(data) > 0 {
+		return string(data), nil
+	}
+	return text, nil
+}
+
+func waiting(ctx context.Context, a asked[none, none]) ([]Message, error) {
+	return letters(ctx, a, false)
+}
+
+func dead(ctx context.Context, a asked[none, none]) ([]Message, error) { return letters(ctx, a, true) }
+
+func letters(ctx context.Context, a asked[none, none], dead bool) ([]Message, error) {
+	found, err := a.host.Waiting(ctx, a.named("agent"), a.named("module"), dead)
+	messages := make([]Message, len(found))
+	for i, m := range found {
+		messages[i] = Message{
+			ID: m.ID, From: m.From, To: m.To, Topic: m.Topic, Time: m.Time, ContentType: m.ContentType, Headers: m.Headers,
+			ReplyTo: m.ReplyTo, CorrelationID: m.CorrelationID, Deadline: m.Deadline, Deaths: m.Deaths,
+		}
+		if utf8.ValidString(m.Text) {
+			messages[i].Text = m.Text
+		} else {
+			messages[i].Base64 = []byte(m.Text)
+		}
+	}
+	return messages, err
+}
+
+func redeliver(ctx context.Context, a asked[none, ids]) (counted, error) {
+	n, err := a.host.Redeliver(ctx, a.named("agent"), a.named("module"), a.body.IDs)
+	return counted{n}, err
+}
+
+func drop(ctx context.Context, a asked[deadQuery, none]) (counted, error) {
+	n, err := a.host.DropDead(ctx, a.named("agent"), a.named("module"), a.query.ID)
+	return counted{n}, err
+}
+
+// Publication is what is to be published.
+type Publication struct {
+	Topic  string `json:"topic"`
+	Text   string `json:"text,omitempty"`
+	Base64 []byte `json:"base64,omitempty"` // instead of text
+	Retain bool   `json:"retain,omitempty"`
+	QoS    byte   `json:"qos,omitempty"`
+}
+
+func publish(ctx context.Context, a asked[none, Publication]) (none, error) {
+	text, err := either("text", a.body.Text, a.body.Base64)
+	if err != nil {
+		return none{}, err
+	}
+	return none{}, a.host.Publish(ctx, from, api.Publication{Topic: a.body.Topic, Payload: []byte(text), Retain: a.body.Retain, QoS: a.body.QoS})
+}
