@@ -78,6 +78,7 @@ func run(ctx context.Context, names []string) error {
 		{"start", (*bench).start},
 		{"reload", (*bench).reload},
 		{"messages", (*bench).messages},
+		{"python", (*bench).python},
 		{"many", (*bench).many},
 		{"interpreter", (*bench).interpreter},
 		{"toolchain", (*bench).toolchain},
@@ -90,7 +91,7 @@ func run(ctx context.Context, names []string) error {
 		}) bool {
 			return m.name == n
 		}) {
-			return fmt.Errorf("no benchmark %q: there are start, reload, messages, many, interpreter, toolchain, memory", n)
+			return fmt.Errorf("no benchmark %q: there are start, reload, messages, python, many, interpreter, toolchain, memory", n)
 		}
 	}
 	dir, err := os.MkdirTemp("", "coma-bench-")

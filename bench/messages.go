@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -9,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +47,7 @@ func (b *bench) messages() error {
 				return err
 			}
 		}
-		if roundTrip["python"], rate["python"], err = b.python(address); err != nil {
+		if roundTrip["python"], _, rate["python"], err = b.framework(address); err != nil {
 			b.row("mosquitto + paho-mqtt (Python), QoS 2", "not measured", err.Error())
 		}
 	}
@@ -237,29 +235,4 @@ func paho(address string, qos byte) (microseconds, perSecond float64, err error)
 	case <-time.After(time.Minute):
 		return median(times), 0, nil // with QoS 0 some may be dropped on the way
 	}
-}
-
-// python measures two clients as the Python framework makes them.
-func (b *bench) python(address string) (microseconds, perSecond float64, err error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return 0, 0, err
-	}
-	cmd := exec.CommandContext(b.ctx, "python3", filepath.Join("bench", "peer.py"), host, port)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		return 0, 0, fmt.Errorf("%w: %s (pip install paho-mqtt)", err, lines[len(lines)-1])
-	}
-	fields := strings.Fields(string(out))
-	if len(fields) != 2 {
-		return 0, 0, fmt.Errorf("unexpected output %q", out)
-	}
-	if microseconds, err = strconv.ParseFloat(fields[0], 64); err != nil {
-		return 0, 0, err
-	}
-	perSecond, err = strconv.ParseFloat(fields[1], 64)
-	return microseconds, perSecond, err
 }

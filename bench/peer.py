@@ -1,4 +1,7 @@
-"""Two paho-mqtt clients at QoS 2, as the Python framework's modules talk. Prints: round trip p50 in µs, messages/s."""
+"""Two paho-mqtt clients at QoS 2, in one process, as the Python framework's modules talk.
+
+Prints: round trip p50 and p99 in µs, messages/s.
+"""
 import queue
 import sys
 import time
@@ -29,11 +32,11 @@ back = queue.Queue()
 subscribe(y, "py/there", lambda m: y.publish("py/back", m.payload, qos=2))
 subscribe(x, "py/back", lambda m: back.put(m))
 times = []
-for i in range(60):
+for i in range(600):
     start = time.perf_counter()
     x.publish("py/there", b"ping", qos=2)
     back.get(timeout=10)
-    if i >= 10:
+    if i >= 100:
         times.append(time.perf_counter() - start)
 times.sort()
 
@@ -53,4 +56,4 @@ subscribe(y, "py/flood", count)
 for _ in range(n):
     x.publish("py/flood", b"x" * 100, qos=2)
 done.get(timeout=120)
-print(times[len(times) // 2] * 1e6, (n - 1) / (got[-1] - got[0]))
+print(times[len(times) // 2] * 1e6, times[len(times) * 99 // 100] * 1e6, (n - 1) / (got[-1] - got[0]))

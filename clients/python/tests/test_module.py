@@ -167,7 +167,8 @@ class Modules(unittest.TestCase):
                 p.wait("handles last 0")
                 p.wait("│ done")
                 p.send("once", "next")
-                (p.project / "once.py").open("a").write("# edited\n")
+                edited = p.project / "once.py"
+                edited.write_text(edited.read_text() + "# edited\n")
                 p.wait("handles next 0")
                 self.assertEqual(len([line for line in p.lines if "handles last" in line]), 1)
                 p.close()
