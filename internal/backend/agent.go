@@ -41,7 +41,8 @@ type agent struct {
 
 	opening sync.Mutex // held while the memory is opened
 	store   *memory.Store
-	closed  bool // under opening
+	far     *remoteStore // the memory, where it is at another backend
+	closed  bool         // under opening
 }
 
 // stateDir returns the folder of an agent's mailboxes.
@@ -176,6 +177,9 @@ func (a *agent) close() error {
 	a.opening.Lock()
 	defer a.opening.Unlock()
 	a.closed = true
+	if a.far != nil {
+		a.far.close()
+	}
 	if a.store != nil {
 		err = errors.Join(err, a.store.Close())
 		a.store = nil

@@ -35,6 +35,9 @@ func (a *agent) memory() (*memory.Store, error) {
 	if a.closed {
 		return nil, fmt.Errorf("memory of agent %s: %w", a.name, api.ErrClosed)
 	}
+	if at := a.memoryAt(); at != "" {
+		return nil, errElsewhere(a.name, at)
+	}
 	if a.store != nil {
 		return a.store, nil
 	}
@@ -102,6 +105,10 @@ const answerWithin = 15 * time.Second
 // before any module has one to lose. The memory itself is not opened for that, nor is a model decoded.
 func (h *host) lookAtEmbedder(ctx context.Context) {
 	a := h.agent
+	if r := a.remoteMemory(); r != nil {
+		r.look(ctx)
+		return
+	}
 	name, insist := a.wanted()
 	has, err := a.backend.peek(a.name)
 	switch {

@@ -104,6 +104,9 @@ func memoryInfo(info memory.Info) api.MemoryInfo {
 
 // useMemory opens an agent's memory; with create, one that does not exist is made. The caller ends the use of the agent.
 func (b *Backend) useMemory(name string, create bool) (*agent, *memory.Store, error) {
+	if a, r := b.remoteAgent(name); a != nil {
+		return nil, nil, errors.Join(errElsewhere(name, r.address), a.done())
+	}
 	path, err := memory.Path(b.memoryDir(), name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("memory %q: %w", name, err)
@@ -141,6 +144,9 @@ func (b *Backend) withMemory(name string, create bool, f func(*memory.Store) err
 
 // OpenMemory implements api.Backend.
 func (b *Backend) OpenMemory(_ context.Context, name string) (api.OpenedMemory, error) {
+	if a, r := b.remoteAgent(name); a != nil {
+		return &heldMemory{Memory: r.asMemory(), close: sync.OnceValue(a.done)}, nil
+	}
 	if b.opt.Daemon { // it stays open for the next command; other backends would find it in use, and their agents run here
 		store, giveBack, err := b.listen.collections.lend(chroma.Key{Agent: name})
 		if err != nil {

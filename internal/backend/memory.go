@@ -4,16 +4,15 @@ import (
 	"context"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
-	"github.com/concurrent-modular-agent/coma/internal/memory"
 )
 
 // lazyMemory is a memory that is looked up, and opened if need be, for each call. It implements api.Memory.
 type lazyMemory struct {
-	with func(do func(*memory.Store) error) error
+	with func(ctx context.Context, do func(api.Memory) error) error
 }
 
 func (m lazyMemory) Add(ctx context.Context, records []api.Record) (ids []string, err error) {
-	err = m.with(func(s *memory.Store) (err error) {
+	err = m.with(ctx, func(s api.Memory) (err error) {
 		ids, err = s.Add(ctx, records)
 		return err
 	})
@@ -21,7 +20,7 @@ func (m lazyMemory) Add(ctx context.Context, records []api.Record) (ids []string
 }
 
 func (m lazyMemory) Get(ctx context.Context, sel api.Selection) (records []api.Record, err error) {
-	err = m.with(func(s *memory.Store) (err error) {
+	err = m.with(ctx, func(s api.Memory) (err error) {
 		records, err = s.Get(ctx, sel)
 		return err
 	})
@@ -29,7 +28,7 @@ func (m lazyMemory) Get(ctx context.Context, sel api.Selection) (records []api.R
 }
 
 func (m lazyMemory) Query(ctx context.Context, q api.Query) (matches []api.Match, err error) {
-	err = m.with(func(s *memory.Store) (err error) {
+	err = m.with(ctx, func(s api.Memory) (err error) {
 		matches, err = s.Query(ctx, q)
 		return err
 	})
@@ -37,7 +36,7 @@ func (m lazyMemory) Query(ctx context.Context, q api.Query) (matches []api.Match
 }
 
 func (m lazyMemory) Retrieve(ctx context.Context, r api.Retrieval) (matches []api.Match, err error) {
-	err = m.with(func(s *memory.Store) (err error) {
+	err = m.with(ctx, func(s api.Memory) (err error) {
 		matches, err = s.Retrieve(ctx, r)
 		return err
 	})
@@ -45,11 +44,11 @@ func (m lazyMemory) Retrieve(ctx context.Context, r api.Retrieval) (matches []ap
 }
 
 func (m lazyMemory) Update(ctx context.Context, records []api.Record) error {
-	return m.with(func(s *memory.Store) error { return s.Update(ctx, records) })
+	return m.with(ctx, func(s api.Memory) error { return s.Update(ctx, records) })
 }
 
 func (m lazyMemory) Delete(ctx context.Context, ids []string, filter *api.Filter) (n int, err error) {
-	err = m.with(func(s *memory.Store) (err error) {
+	err = m.with(ctx, func(s api.Memory) (err error) {
 		n, err = s.Delete(ctx, ids, filter)
 		return err
 	})
@@ -57,7 +56,7 @@ func (m lazyMemory) Delete(ctx context.Context, ids []string, filter *api.Filter
 }
 
 func (m lazyMemory) Count(ctx context.Context, filter *api.Filter) (n int, err error) {
-	err = m.with(func(s *memory.Store) (err error) {
+	err = m.with(ctx, func(s api.Memory) (err error) {
 		n, err = s.Count(ctx, filter)
 		return err
 	})
@@ -65,7 +64,7 @@ func (m lazyMemory) Count(ctx context.Context, filter *api.Filter) (n int, err e
 }
 
 func (m lazyMemory) Clear(ctx context.Context) (n int, err error) {
-	err = m.with(func(s *memory.Store) (err error) {
+	err = m.with(ctx, func(s api.Memory) (err error) {
 		n, err = s.Clear(ctx)
 		return err
 	})

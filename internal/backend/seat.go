@@ -13,7 +13,6 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/link"
 	"github.com/concurrent-modular-agent/coma/internal/mailbox"
-	"github.com/concurrent-modular-agent/coma/internal/memory"
 	"github.com/concurrent-modular-agent/coma/internal/project"
 )
 
@@ -489,7 +488,10 @@ func (s *seat) Close(outcome api.Outcome) error {
 
 // Memory implements api.Session.
 func (s *seat) Memory() api.Memory {
-	return lazyMemory{func(do func(*memory.Store) error) error {
+	if r := s.agent.remoteMemory(); r != nil {
+		return r.asMemory()
+	}
+	return lazyMemory{func(_ context.Context, do func(api.Memory) error) error {
 		store, err := s.agent.memory()
 		if err != nil {
 			return err
