@@ -25,7 +25,7 @@ const maxMessageBytes = 16 << 20; // text of one message or publication
 /**
  * @typedef {object} ConnectOptions
  * @property {string} [api] where the host's API is: unix:///path, http://host:port or https://host:port; default: $COMA_API
- * @property {string} [token] the host's token; default: $COMA_TOKEN
+ * @property {string} [token] the host's token, or user:password; default: $COMA_TOKEN
  * @property {string} [agent] the agent's name; default: $COMA_AGENT
  * @property {string} [module] this module's name; default: $COMA_MODULE
  * @property {number} [generation] default: $COMA_GENERATION, else 1
@@ -1727,7 +1727,7 @@ async function openNative(api, token, ...signals) {
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new Invalid(`host address "${api}": a browser needs http://host:port`);
   }
-  const socket = new WebSocket(`${url.protocol === "https:" ? "wss" : "ws"}://${url.host}/rpc`, [batch, plain, ...(token ? [`coma.token.${token}`] : [])]);
+  const socket = new WebSocket(`${url.protocol === "https:" ? "wss" : "ws"}://${url.host}/rpc`, [batch, plain, ...credentials(token)]);
   return new Promise((resolve, reject) => {
     const off = onAbort(signals, (reason) => {
       socket.close();
@@ -1751,6 +1751,15 @@ async function openNative(api, token, ...signals) {
       reject(new ComaError(`connect to ${api}: refused: there is no host, the token is not its own, or it does not let pages of ${location.origin} in`));
     };
   });
+}
+
+/** @param {string} token a token, or user:password, which no subprotocol can have as it is */
+function credentials(token) {
+  if (!token) {
+    return [];
+  }
+  const unpadded = toBase64(encoder.encode(token)).replace(/[+]/g, "-").replace(/[/]/g, "_").replace(/=/g, "");
+  return token.includes(":") ? [`coma.basic.${unpadded}`] : [`coma.token.${token}`];
 }
 
 /** @param {string} api */

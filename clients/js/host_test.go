@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 // beHost runs agent "a" until standard input ends, and tells on standard output, a JSON object a line, where it is and what
 // the agent's modules say to the outside.
 func beHost(dir string) error {
-	b, err := openHost(dir)
+	b, err := openHost(dir, 0)
 	if err != nil {
 		return err
 	}
@@ -53,8 +53,9 @@ func beHost(dir string) error {
 	return errors.Join(host.Close(), b.Close())
 }
 
-func openHost(dir string) (*backend.Backend, error) {
-	return backend.Open(backend.Options{Daemon: true, Folders: folders.Folders{
+// openHost opens a backend with its folders in dir; port 0 is any that is free.
+func openHost(dir string, port int) (*backend.Backend, error) {
+	return backend.Open(backend.Options{Daemon: true, APIPort: port, StrictPorts: port != 0, Folders: folders.Folders{
 		Data: filepath.Join(dir, "data"), State: filepath.Join(dir, "state"), Runtime: filepath.Join(dir, "run"),
 	}})
 }
