@@ -60,6 +60,8 @@ func asProblem(err error) *problem {
 		return &problem{http.StatusBadRequest, "InvalidArgumentError", err.Error()}
 	case errors.Is(err, api.ErrNotFound):
 		return &problem{http.StatusNotFound, "NotFoundError", err.Error()}
+	case errors.Is(err, api.ErrUnauthorized):
+		return &problem{http.StatusForbidden, "AuthError", err.Error()}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return &problem{http.StatusServiceUnavailable, "InternalError", err.Error()} // nobody reads it
 	}
