@@ -279,7 +279,7 @@ func TestAgentRefused(t *testing.T) {
 		},
 		{
 			name:  "a module in another language",
-			files: files{"a/a.go": program("a", "return nil"), "b/b.py": "", "coma.yaml": "modules:\n  b: {engine: exec}\n"},
+			files: files{"a/a.go": program("a", "return nil"), "b/main.py": ""},
 			want:  []string{"module b is not written in Go"},
 		},
 		{name: "no target", files: files{"a/a.go": program("a", "return nil")}, target: "arm", want: []string{`target "arm": want`}},
