@@ -66,10 +66,10 @@ func (b *bench) python() error {
 		trips, rates = append(trips, peer), append(rates, peer)
 	}
 	for _, m := range trips {
-		b.row("round trip p50 (p99): "+m.name, fmt.Sprintf("%.0f µs (%.0f)", m.p50, m.p99), beside(m.p50, peer.p50))
+		b.row("round trip p50 (p99): "+m.name, fmt.Sprintf("%.0f µs (%.0f)", m.p50, m.p99), factor(peer.p50, m.p50, "as long in the framework's way"))
 	}
 	for _, m := range rates {
-		b.row("messages/s: "+m.name, fmt.Sprintf("%.0f", m.rate), beside(m.rate, peer.rate))
+		b.row("messages/s: "+m.name, fmt.Sprintf("%.0f", m.rate), factor(m.rate, peer.rate, "the framework's way"))
 	}
 	return nil
 }
@@ -80,11 +80,11 @@ type measured struct {
 	p50, p99, rate float64
 }
 
-func beside(value, peer float64) string {
-	if peer == 0 {
+func factor(a, b float64, what string) string {
+	if a == 0 || b == 0 || a == b {
 		return ""
 	}
-	return fmt.Sprintf("%.2f × the framework's way", value/peer)
+	return fmt.Sprintf("%.3g × %s", a/b, what)
 }
 
 // resultLine runs a project until a module logs its result.
