@@ -336,3 +336,14 @@ func (x *Exchange) publish(ctx context.Context, topic string, payload []byte, re
 
 // patience is how long a broker may take to acknowledge.
 const patience = 10 * time.Second
+
+// Where returns the host that has a module, "" for none, and how many messages for it wait here.
+func (x *Exchange) Where(to string) (host string, waiting int) {
+	host, _ = x.hosts.find(to, "")
+	for _, o := range x.outboxes {
+		if box, ok := o.store.Lookup(to); ok {
+			waiting += box.Pending() + box.InHand()
+		}
+	}
+	return host, waiting
+}
