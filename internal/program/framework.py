@@ -23,6 +23,8 @@ import urllib.parse
 path = sys.argv[1]
 sys.argv = [path]
 sys.path[0] = os.path.dirname(path)
+# Chroma's client tells its makers of its use, and holds up the end of the process while it cannot.
+os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
 
 try:
     import chromadb
@@ -39,6 +41,22 @@ FAREWELL = 2  # seconds for what was sent last to go out
 KNOWN = 1000  # messages that are known again when they are sent again after a lost connection
 
 
+class Whole:
+    """What must not be left half done, in the main thread: SIGTERM waits for its end."""
+
+    depth, asked = 0, False
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            Whole.depth += 1
+
+    def __exit__(self, *_):
+        if threading.current_thread() is threading.main_thread():
+            Whole.depth -= 1
+            if Whole.asked and not Whole.depth:
+                sys.exit(0)
+
+
 class Arrived:
     """What a message that has arrived is known by."""
 
@@ -49,7 +67,8 @@ class Arrived:
     def done(self):
         self.over = True
         if self.connection == self.client.connection:  # else it comes again, and is acknowledged then
-            self.client.ack(self.mid, self.qos)
+            with Whole():
+                self.client.ack(self.mid, self.qos)
 
 
 class Mailbox(queue.Queue):
@@ -116,12 +135,14 @@ class Client(paho.Client):
         return super().subscribe(*args, **more)
 
     def publish(self, *args, **more):
-        info = super().publish(*args, **more)
-        self.sent = [earlier for earlier in self.sent if not earlier.is_published()] + [info]
-        return info
+        with Whole():
+            info = super().publish(*args, **more)
+            self.sent = [earlier for earlier in self.sent if not earlier.is_published()] + [info]
+            return info
 
     def tell(self, topic, text):
-        super().publish(topic, text)
+        with Whole():
+            super().publish(topic, text)
 
     @property
     def on_message(self):
@@ -200,7 +221,12 @@ builtins.input = ask
 
 
 def stop(*_):
-    sys.exit(0)
+    Whole.asked = True
+    late = threading.Timer(2 * FAREWELL, os._exit, [0])  # the module's threads may go on, or a clause of its own
+    late.daemon = True
+    late.start()
+    if not Whole.depth:
+        sys.exit(0)
 
 
 def farewell():
