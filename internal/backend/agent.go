@@ -38,6 +38,8 @@ type agent struct {
 	states   map[string]api.ModuleState // as reported
 	seats    map[string]*seat           // by module
 	topics   map[string]topics          // what modules subscribe to, by module
+	left     leftSeats                  // of a backend before this one
+	ranBy    int                        // the process that attached last
 
 	opening sync.Mutex // held while the memory is opened
 	store   *memory.Store
@@ -117,7 +119,7 @@ func (b *Backend) openAgent(name, dir string, as *api.Attachment) (*agent, error
 	return &agent{
 		backend: b, name: name, dir: dir, opened: *as, boxes: boxes, kept: openKeeper(filepath.Join(dir, "kept")), unlock: unlock,
 		states: map[string]api.ModuleState{}, seats: map[string]*seat{}, topics: map[string]topics{},
-		attached: make(chan struct{}),
+		attached: make(chan struct{}), left: readLeft(dir, log),
 	}, nil
 }
 
@@ -163,6 +165,7 @@ func (a *agent) done() error {
 
 func (a *agent) close() error {
 	a.mu.Lock()
+	err := a.leave()
 	seats := a.seats
 	a.seats = map[string]*seat{}
 	for module := range a.topics {
@@ -173,7 +176,7 @@ func (a *agent) close() error {
 	}
 	a.mu.Unlock()
 	a.uncarryAll()
-	err := a.boxes.Close()
+	err = errors.Join(err, a.boxes.Close())
 	a.opening.Lock()
 	defer a.opening.Unlock()
 	a.closed = true

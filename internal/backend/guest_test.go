@@ -272,3 +272,84 @@ func TestGuestsOfNobody(t *testing.T) {
 		t.Errorf("a mode that is none: %v", err)
 	}
 }
+
+// TestContinueAfterARestart: a script that is in the middle of a message when its backend is restarted is still so, and
+// hears what it has subscribed to, if who runs it is the same.
+func TestContinueAfterARestart(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		pid   int // of who runs the agent afterwards
+		waits []string
+		next  string
+	}{
+		{"the same process", 1, []string{"0", "1", "2", "dry"}, "1"},
+		{"another one, whose generation 1 has received nothing yet", 2, []string{"0", "1", "2"}, "0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dirs := in(t.TempDir())
+			daemon := func(o *backend.Options) { o.Folders, o.Daemon = dirs, true }
+			as := api.Attachment{Modules: []string{"m"}, PID: 1}
+			before := open(t, daemon)
+			attach(t, before, as, newConsole())
+			s := script{t, socket(t, before), 1}
+			post(t, before, 3)
+			s.guest(func(ctx context.Context, g *link.Session) error { return g.Subscribe(ctx, "sensors/+") })
+			s.want("0", 0)
+			if err := before.Close(); err != nil {
+				t.Fatal(err)
+			}
+
+			after := open(t, daemon)
+			as.PID = test.pid
+			h := attach(t, after, as, newConsole())
+			if err := after.Publish(within(t), "cli", api.Publication{Topic: "sensors/soil", Payload: []byte("dry")}); err != nil {
+				t.Fatal(err)
+			}
+			waits(t, after, false, test.waits...)
+			s.want(test.next, 0)
+			s.ended(h, api.Died)
+			s.generation++
+			s.want(test.next, 1)
+		})
+	}
+}
+
+// TestContinueBeforeWhoRunsItIsBack: after a restart, a script's program waits for who knows what its module had in hand.
+func TestContinueBeforeWhoRunsItIsBack(t *testing.T) {
+	dirs := in(t.TempDir())
+	daemon := func(o *backend.Options) { o.Folders, o.Daemon = dirs, true }
+	as := api.Attachment{Modules: []string{"m"}, PID: 1}
+	before := open(t, daemon)
+	attach(t, before, as, newConsole())
+	s := script{t, socket(t, before), 1}
+	post(t, before, 2)
+	s.want("0", 0)
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	after := open(t, daemon)
+	joined := make(chan error, 1)
+	var early *link.Session
+	ctx := within(t)
+	go func() {
+		var err error
+		early, err = link.Join(ctx, s.address, "", api.Identity{Agent: "a", Module: "m", Generation: 1}, link.Continue)
+		joined <- err
+	}()
+	attach(t, after, as, newConsole())
+	if err := <-joined; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := early.Deliver(ctx, true, func(m api.Message) error {
+		if m.Text != "1" {
+			t.Errorf("received %q: the message in hand was not finished with", m.Text)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	if err := early.Leave(ctx); err != nil {
+		t.Error(err)
+	}
+}

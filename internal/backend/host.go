@@ -34,6 +34,7 @@ func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) 
 	if err != nil {
 		return nil, err
 	}
+	a.regain(as.PID)
 	h := &host{agent: a, as: as, console: out}
 	a.mu.Lock()
 	if other := a.host; other != nil {
@@ -47,7 +48,7 @@ func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) 
 			as.Agent, api.ErrInUse, a.opened.Durable, a.opened.Limit)
 		return nil, errors.Join(err, a.done())
 	}
-	a.host = h
+	a.host, a.ranBy = h, as.PID
 	a.opened.Memory, a.opened.MQTT = as.Memory, as.MQTT
 	life, stop := context.WithCancel(b.life)
 	h.stop = stop

@@ -31,6 +31,7 @@ type seat struct {
 	receiving sync.Mutex    // one Receive at a time
 	hand      uint64        // under receiving: the message in hand
 	taken     uint64        // the message that was in hand when the seat was taken
+	continues bool          // the module's programs come and go
 	received  bool          // under agent.mu: subscriptions of earlier generations have been dropped
 	resumed   bool          // the module was there before, at a backend that has gone or through a connection that was lost
 	closed    bool          // under agent.mu
@@ -45,6 +46,11 @@ const goodbye = time.Second
 func (b *Backend) Seat(ctx context.Context, claim link.Claim) (link.Seat, error) {
 	if claim.Mode == link.Guest {
 		return b.guest(claim.Identity)
+	}
+	if claim.Mode == link.Continue {
+		if err := b.reunited(ctx, claim.Identity); err != nil {
+			return nil, err
+		}
 	}
 	if claim.Resume || claim.Mode == link.Continue {
 		if err := b.parted(ctx, claim.Identity); err != nil {
@@ -63,7 +69,7 @@ func (b *Backend) seat(claim link.Claim, gone chan struct{}) (*seat, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &seat{agent: a, id: id, name: id.Agent + "/" + id.Module, box: a.boxes.Box(id.Module), gone: gone, resumed: claim.Resume}
+	s := &seat{agent: a, id: id, name: id.Agent + "/" + id.Module, box: a.boxes.Box(id.Module), gone: gone, resumed: claim.Resume, continues: claim.Mode == link.Continue}
 	a.mu.Lock()
 	old := a.seats[id.Module]
 	if err := s.claim(old, claim); err != nil {
