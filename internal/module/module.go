@@ -7,8 +7,8 @@
 //   - surroundings.go, stream.go, environment.go: what a module sees in place of the process that it shares
 //   - process.go: a generation as an OS process, seen from the host; package modproc is its inside
 //   - goroutines.go: a generation as goroutines of the host (isolation: none)
-//   - child.go: what that process runs: the interpreter, or what stands before a program in another language (package
-//     program)
+//   - program.go: what is different about a program in another language, which package program knows
+//   - child.go: what that process runs: the interpreter, or what stands before a program
 //   - failure.go: why a generation died
 //
 // A generation is loaded first and then waits: the host starts the new one when the old one has ended. It ends by Run

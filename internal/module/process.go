@@ -35,7 +35,7 @@ type process struct {
 	outputs []*os.File // our ends of standard output, standard error, runtime's last words
 	copies  sync.WaitGroup
 	words   *modproc.Words
-	tail    *tail         // of standard error, for a program's; nil for others
+	tail    *tail         // out, of a program; nil for others
 	running chan struct{} // closed when a program has started, or never will
 
 	first chan error // the answer to loading: nil, *LoadError or *Failure
@@ -61,20 +61,15 @@ func StartProcess(ctx context.Context, spec Spec, out Output) (Instance, error) 
 		words: modproc.NewWords(func(text string) { out.Line("stderr", text) }),
 	}
 	assignment := modproc.Assignment{Source: spec.Source, Identity: spec.identity(), MemoryLimit: spec.memoryLimit()}
-	env := spec.environ()
-	if spec.Program != nil {
-		ready, err := spec.Program.Prepare(ctx, env, spec.memoryLimit())
-		if err != nil {
-			return nil, err
-		}
-		assignment.Command, assignment.StopAll, env = ready.Command, ready.StopAll, ready.Env
-		p.tail = &tail{out: out}
+	env, err := p.prepare(ctx, &assignment)
+	if err != nil {
+		return nil, err
 	}
 	if err := p.spawn(env); err != nil {
 		return nil, fmt.Errorf("start process of module %s: %w", spec.Name, err)
 	}
 	go p.watch()
-	err := modproc.NewLineWriter(p.orders, modproc.MaxOrder).Write(modproc.Order{Module: &assignment})
+	err = modproc.NewLineWriter(p.orders, modproc.MaxOrder).Write(modproc.Order{Module: &assignment})
 	if err != nil && !errors.Is(err, syscall.EPIPE) { // a broken pipe: it died at once, and watch says why
 		p.Stop(0)
 		<-p.done
@@ -148,11 +143,7 @@ func (p *process) spawn(env []string) (err error) {
 		return err
 	}
 	p.copies.Go(func() { copyLines("stdout", ours[0], p.out) })
-	errors := p.out
-	if p.tail != nil {
-		errors = p.tail
-	}
-	p.copies.Go(func() { copyLines("stderr", ours[4], errors) })
+	p.copies.Go(func() { copyLines("stderr", ours[4], p.out) })
 	p.copies.Go(func() { p.words.Keep(ours[1]) })
 	return nil
 }
@@ -277,7 +268,7 @@ func (p *process) watch() {
 		exit.Outcome, exit.Err = api.Stopped, failure
 	case failure != nil:
 		exit.Outcome, exit.Err = api.Died, failure
-	case err != nil, said.ended != nil && said.ended.Signal != 0:
+	case err != nil, said.ended != nil && *said.ended != modproc.Ended{}:
 		exit.Outcome = api.Stopped // ended by our signal before it could listen to it, or without
 	case p.spec.Program != nil && said.ended == nil:
 		exit.Outcome = api.Stopped // it was never started
@@ -386,21 +377,6 @@ func (p *process) failure(said story, err error, killed time.Duration) *Failure 
 		failure.Detail = []string{modproc.Clipped(string(words), modproc.MaxCause)} // it is not even a module's process
 	}
 	return failure
-}
-
-// programFailure says why a program ended, nil where it ended well or as it was asked to.
-func (p *process) programFailure(ended modproc.Ended) *Failure {
-	p.mu.Lock()
-	asked := p.asked
-	p.mu.Unlock()
-	sig := syscall.Signal(ended.Signal)
-	switch {
-	case sig == syscall.SIGTERM && asked, ended == modproc.Ended{}:
-		return nil
-	case asked && ended.Status == 128+int(syscall.SIGTERM): // how shells pass on that a command was ended by a signal
-		return nil
-	}
-	return p.spec.Program.Death(ended, p.tail.lines(), p.spec.memoryLimit())
 }
 
 // signalled is the signal that ended a process, 0 if it exited.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -64,39 +63,6 @@ func copyLines(stream string, from *os.File, out Output) {
 		out.Line("stderr", fmt.Sprintf("coma: read the module's %s: %v", stream, err))
 	}
 	l.end()
-}
-
-// tail is an Output that passes lines on and keeps the last ones.
-type tail struct {
-	out Output
-
-	mu   sync.Mutex
-	kept []string
-	size int // of kept, in bytes
-}
-
-// How much a tail keeps: more than the longest stack trace that anyone reads.
-const (
-	tailLines = 400
-	tailBytes = 256 << 10
-)
-
-func (t *tail) Line(stream, text string) {
-	t.mu.Lock()
-	t.kept = append(t.kept, text)
-	t.size += len(text)
-	for len(t.kept) > tailLines || t.size > tailBytes {
-		t.size -= len(t.kept[0])
-		t.kept = t.kept[1:]
-	}
-	t.mu.Unlock()
-	t.out.Line(stream, text)
-}
-
-func (t *tail) lines() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Clone(t.kept)
 }
 
 // stream is the standard output or error of a module that shares its process: a writer and, where the module asks for
