@@ -14,9 +14,9 @@ func newPublish() *cobra.Command {
 	var qos int
 	cmd := &cobra.Command{
 		Use:   "publish <topic> [text...]",
-		Short: "Publish to an MQTT topic, as the module",
+		Short: "Publish to an MQTT topic",
 		Long: `Publish sends text to whoever subscribes to an MQTT topic: the words given, joined by spaces, or without words all
-of standard input. (From outside a module, any MQTT client does it, as mosquitto_pub.)`,
+of standard input. Inside a module, it is the module that publishes.`,
 		Example: `  coma publish garden/pump on
   coma publish garden/level 3.5 --retain`,
 		Args: cobra.MinimumNArgs(1),
@@ -24,14 +24,15 @@ of standard input. (From outside a module, any MQTT client does it, as mosquitto
 			if qos < 0 || qos > 2 {
 				return usagef("--qos %d: want 0, 1 or 2", qos)
 			}
-			return asModule(cmd, func(ctx context.Context, s api.Session) error {
-				text, err := words(cmd, args[1:])
-				if err != nil {
-					return err
-				}
-				p.Topic, p.Payload, p.QoS = args[0], []byte(text), byte(qos)
-				return s.Publish(ctx, p)
-			})
+			text, err := words(cmd, args[1:])
+			if err != nil {
+				return err
+			}
+			p.Topic, p.Payload, p.QoS = args[0], []byte(text), byte(qos)
+			if _, ok, err := inside(); ok || err != nil {
+				return asModule(cmd, func(ctx context.Context, s api.Session) error { return s.Publish(ctx, p) })
+			}
+			return onBackends(cmd.Context(), false, func(b api.Backend) error { return b.Publish(cmd.Context(), "cli", p) })
 		},
 	}
 	cmd.Flags().BoolVar(&p.Retain, "retain", false, "the broker keeps it for those who subscribe later; no text removes what it keeps")

@@ -93,8 +93,8 @@ talk by messages and share one memory, and each can be edited while the agent li
 		}
 	}
 	add(groupAgents, newNew(), newCheck(), newBuild(), newRun(), newPs())
-	add(groupTalk, newSend(), newListen(), newMessages(), newMemory())
-	add(groupModule, newReceive(), newPublish(), newSubscribe(), newUnsubscribe(), newPending(), newKeep(), newKept(), newLog(), newPrint(), newInput())
+	add(groupTalk, newSend(), newPublish(), newListen(), newMessages(), newMemory())
+	add(groupModule, newReceive(), newSubscribe(), newUnsubscribe(), newPending(), newKeep(), newKept(), newLog(), newPrint(), newInput())
 	add(groupBackend, newBackend(), newDoctor())
 	add(groupOther, newVersion())
 	root.AddCommand(&cobra.Command{Use: "exit-codes", Short: "What coma's exit codes mean", Long: exitCodesHelp})
