@@ -51,6 +51,9 @@ type Options struct {
 	AllowOrigins    []string      // web pages of other machines that may use the API, as in the Origin header
 	Limits          access.Limits // of what clients may take
 
+	// Uplink names a broker elsewhere that takes the place of the embedded one.
+	Uplink Uplink
+
 	Embedder string // the name of the one that memories are to use where their agent asks for none; "": their own, else embed.Default
 	Stop     func() // what Shutdown calls; nil: Shutdown is refused
 }

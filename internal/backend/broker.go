@@ -25,6 +25,13 @@ type broker interface {
 	// describe fills in what a Status says of the broker.
 	describe(*api.Status)
 
+	// host is the name of this host among those at the broker; "" where there are no others.
+	host() string
+	// house says that a module's mailbox is here, and whether the module is an MQTT client of its own; leave, that it has gone
+	// with its module.
+	house(agent, module string, mqtt bool)
+	leave(agent, module string)
+
 	// serves reports whether an MQTT client stands for the module of that message topic: subscribes to it by name.
 	serves(topic string) bool
 	// send hands a message to a module that is an MQTT client of its own.
@@ -44,13 +51,21 @@ type broker interface {
 }
 
 // openBroker opens the broker that the options ask for.
-func openBroker(b *Backend) (broker, error) { return openEmbedded(b) }
+func openBroker(b *Backend) (broker, error) {
+	if b.opt.Uplink.URL != "" {
+		return openExternal(b)
+	}
+	return openEmbedded(b)
+}
 
 // offline is the broker of a backend that has none: nobody could hear what is published.
 type offline struct{}
 
 func (offline) url() string                                            { return "" }
 func (offline) describe(*api.Status)                                   {}
+func (offline) host() string                                           { return "" }
+func (offline) house(string, string, bool)                             {}
+func (offline) leave(string, string)                                   {}
 func (offline) serves(string) bool                                     { return false }
 func (offline) send(string, string, api.Message) error                 { return errOffline }
 func (offline) mirror(string, string, api.Message)                     {}

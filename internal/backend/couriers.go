@@ -273,12 +273,13 @@ func (a *agent) uncarry(module string) {
 	}
 }
 
-// absent reports whether a module takes its messages as an MQTT client, and nobody runs the agent just now. Should such a
+// absent reports whether a module takes its messages as an MQTT client, and nobody runs the agent just now, or it does so
+// at a broker elsewhere, which brings them. Should such a
 // client be there nonetheless, started by hand, it gets its messages from the broker, as from any other broker.
 func (a *agent) absent(module string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.host == nil && slices.Contains(a.opened.MQTT, module)
+	return (a.host == nil || a.backend.broker.host() != "") && slices.Contains(a.opened.MQTT, module)
 }
 
 // uncarryAll says that nobody runs the agent any more.

@@ -106,6 +106,12 @@ func (k *embedded) describe(s *api.Status) {
 	s.Clients = int(atomic.LoadInt64(&k.server.Info.ClientsConnected))
 }
 
+func (k *embedded) host() string { return "" }
+
+// Which modules there are it sees from their mailboxes.
+func (k *embedded) house(string, string, bool) {}
+func (k *embedded) leave(string, string)       {}
+
 // serves is as broker says. A client that listens to everything does not stand for a module.
 func (k *embedded) serves(topic string) bool {
 	if atomic.LoadInt64(&k.server.Info.Subscriptions) == 0 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
@@ -58,6 +59,12 @@ func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) 
 	err = errors.Join(writeAttachment(a.dir, as), a.adopt())
 	for _, module := range as.Modules {
 		a.boxes.Box(module)
+		b.broker.house(a.name, module, slices.Contains(as.MQTT, module))
+	}
+	for _, module := range a.boxes.Names() {
+		if !slices.Contains(as.Modules, module) {
+			b.broker.leave(a.name, module) // it may live at another host now
+		}
 	}
 	for _, module := range as.MQTT {
 		a.carry(module, false)
@@ -90,8 +97,9 @@ func (h *host) Open(_ context.Context, id api.Identity) (api.Session, error) {
 // Report implements api.Host.
 func (h *host) Report(ctx context.Context, state api.ModuleState) error {
 	a := h.agent
-	state.Agent = a.name
+	state.Agent, state.Host = a.name, a.backend.broker.host()
 	a.boxes.Box(state.Module)
+	a.backend.broker.house(a.name, state.Module, state.Mailbox == mailboxMQTT)
 	a.mu.Lock()
 	a.states[state.Module] = state
 	a.mu.Unlock()
@@ -139,6 +147,7 @@ func (h *host) Remove(ctx context.Context, module string) error {
 	a.mu.Lock()
 	s := a.seats[module]
 	delete(a.states, module)
+	a.backend.broker.leave(a.name, module)
 	a.unsubscribeAll(module)
 	a.mu.Unlock()
 	a.uncarry(module)

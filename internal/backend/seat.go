@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -80,7 +81,9 @@ func (b *Backend) seat(claim link.Claim, gone chan struct{}) (*seat, error) {
 	if old != nil {
 		old.end()
 	}
+	mqtt := slices.Contains(a.opened.MQTT, id.Module)
 	a.mu.Unlock()
+	b.broker.house(id.Agent, id.Module, mqtt)
 	if old != nil {
 		err = a.done()
 	}
@@ -220,7 +223,7 @@ func (s *seat) TrySend(m api.Message) bool {
 		return false
 	}
 	box, ok := s.agent.boxes.Lookup(m.To)
-	if !ok {
+	if !ok || s.agent.backend.broker.host() != "" && s.agent.absent(m.To) {
 		return false
 	}
 	module := m.To

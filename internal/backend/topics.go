@@ -15,8 +15,8 @@ import (
 type topics map[string]*subscription
 
 type subscription struct {
-	cancel func()
-	owner  *seat // the generation that made or renewed it
+	cancel func() // nil until the broker has it
+	owner  *seat  // the generation that made or renewed it
 	lost   rarely
 }
 
@@ -45,12 +45,22 @@ func (s *seat) Subscribe(_ context.Context, pattern string) error {
 		return nil
 	}
 	t := &subscription{owner: s, lost: rarely{every: 10 * time.Second}}
-	cancel, err := k.subscribe(pattern, s.hear(t))
-	if err != nil {
-		return fmt.Errorf("subscribe to %s: %w", pattern, err)
-	}
-	t.cancel = cancel
 	mine[pattern] = t
+	a.mu.Unlock() // a broker elsewhere takes its time
+	cancel, err := k.subscribe(pattern, s.hear(t))
+	a.mu.Lock()
+	there := a.topics[s.id.Module][pattern] == t
+	switch {
+	case err != nil:
+		if there {
+			delete(a.topics[s.id.Module], pattern)
+		}
+		return fmt.Errorf("subscribe to %s: %w", pattern, err)
+	case there:
+		t.cancel = cancel
+	default: // it has been ended meanwhile
+		cancel()
+	}
 	return nil
 }
 
@@ -69,7 +79,9 @@ func (s *seat) Unsubscribe(_ context.Context, pattern string) error {
 // unsubscribe and unsubscribeAll are called with a.mu held.
 func (a *agent) unsubscribe(module, pattern string) {
 	if t := a.topics[module][pattern]; t != nil {
-		t.cancel()
+		if t.cancel != nil { // else Subscribe sees that it is not wanted any more
+			t.cancel()
+		}
 		delete(a.topics[module], pattern)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
@@ -140,6 +141,19 @@ func (w *watched) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// Close lets the broker read what was written before it ends the connection: closing it while the broker still sends
+// would reset it, and throw away acknowledgements that the broker has not come to read.
+func (w *watched) Close() error {
+	half, ok := w.Conn.(interface{ CloseWrite() error })
+	if ok && half.CloseWrite() == nil && w.SetReadDeadline(time.Now().Add(farewell/2)) == nil {
+		var rest [4096]byte
+		for err := error(nil); err == nil; {
+			_, err = w.Conn.Read(rest[:])
+		}
+	}
+	return w.Conn.Close()
 }
 
 // explain says why there is no connection, in place of what Paho says. conn is nil where nothing was opened.

@@ -187,7 +187,7 @@ func (c *Client) run(life context.Context, l *link, err error) {
 		}
 	}
 	if l != nil && err == nil { // made just as the client was closed
-		l.paho.Disconnect(0)
+		l.paho.Disconnect(uint(farewell / time.Millisecond))
 	}
 	for _, p := range again {
 		p.finish(fmt.Errorf("publish to %s: %w", p.topic, api.ErrClosed))
@@ -225,7 +225,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 			if seen, err = c.dial(ctx); err != nil {
 				return nil, err
 			}
-			unwatch = context.AfterFunc(ctx, func() { seen.Close() })
+			unwatch = context.AfterFunc(ctx, func() { seen.Conn.Close() })
 			return seen, nil
 		})
 	opt.Servers = []*url.URL{c.server}
@@ -263,7 +263,7 @@ func (c *Client) serve(life context.Context, l *link, again []*publishing) ([]*p
 		pipe.drain(farewell)
 	}
 	l.lose(err)
-	l.paho.Disconnect(uint(farewell / time.Millisecond / 4))
+	l.paho.Disconnect(uint(farewell / time.Millisecond))
 	return pipe.close(), err
 }
 
