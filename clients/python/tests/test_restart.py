@@ -108,9 +108,10 @@ class Restarts(unittest.TestCase):
     def test_subscriptions_come_back_while_the_module_is_busy(self):
         a, b = self.connect("a"), self.connect("b")
         b.subscribe("x/+")
+        before = b._wire._socket
         self.restart()
         # b does nothing: the wire's own thread connects again
-        host.until(lambda: b._wire.core.state == "up", "it is connected again")
+        host.until(lambda: b._wire._socket is not before and b._wire.core.state == "up", "it is connected again")
         a.publish("x/1", "heard")
         self.assertEqual(b.receive(timeout=host.PATIENCE).text, "heard")
 
