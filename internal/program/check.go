@@ -25,9 +25,10 @@ const checkTime = 20 * time.Second
 // maxChecked bounds the files for which an interpreter is started one by one.
 const maxChecked = 10
 
-// check looks at the syntax of the program's files with the interpreter that is going to run them. The error is a
-// *modproc.LoadError, or why nothing could be looked at.
-func (p *Program) check(ctx context.Context, interpreter string, e environment) error {
+// check looks at the syntax of the program's files with the interpreter that is going to run them. It returns that
+// interpreter, or the one that it turned out to stand for. The error is a *modproc.LoadError, or why nothing could be
+// looked at.
+func (p *Program) check(ctx context.Context, interpreter string, e environment) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	var problems []modproc.Problem
@@ -35,7 +36,7 @@ func (p *Program) check(ctx context.Context, interpreter string, e environment) 
 	name := filepath.Base(interpreter)
 	switch {
 	case p.Kind == Python && strings.HasPrefix(name, "python"):
-		problems, err = p.checkPython(ctx, interpreter, e)
+		interpreter, problems, err = p.checkPython(ctx, interpreter, e)
 	case p.Kind == Node && strings.HasPrefix(name, "node"):
 		problems, err = p.checkEach(ctx, readNode, func(ctx context.Context, file string) ([]byte, error) { return p.checkNode(ctx, interpreter, e, file) })
 	case p.Kind == Shell && slices.Contains(shells, name):
@@ -45,34 +46,43 @@ func (p *Program) check(ctx context.Context, interpreter string, e environment) 
 		})
 	}
 	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("check %s with %s: %w", modproc.ShownFile(p.File, p.ProjectDir), interpreter, err)
+		return "", fmt.Errorf("check %s with %s: %w", modproc.ShownFile(p.File, p.ProjectDir), interpreter, err)
 	}
 	if len(problems) == 0 {
-		return nil
+		return interpreter, nil
 	}
 	for i := range problems {
 		at := &problems[i]
 		at.SourceLine = line(at.File, at.Line)
 		at.File = modproc.ShownFile(at.File, p.ProjectDir)
 	}
-	return &modproc.LoadError{Problems: problems}
+	return "", &modproc.LoadError{Problems: problems}
 }
 
 //go:embed check.py
 var pythonCheck string
 
-func (p *Program) checkPython(ctx context.Context, interpreter string, e environment) ([]modproc.Problem, error) {
+// checkPython returns the interpreter itself where PATH names a version manager's script (pyenv's, asdf's and mise's lie in
+// folders named shims): that takes ten times as long to start, and at a reload nobody hears the module's messages meanwhile.
+// Other scripts may set what Python needs.
+func (p *Program) checkPython(ctx context.Context, interpreter string, e environment) (string, []modproc.Problem, error) {
 	// Without the environment's settings and site packages: faster, and nothing of the program's is run.
 	args := append([]string{"-I", "-S", "-B", "-c", pythonCheck}, p.Sources...)
 	out, errOut, err := run(ctx, e, p.Dir, nil, interpreter, args...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, lastLine(errOut))
+		return interpreter, nil, fmt.Errorf("%w: %s", err, lastLine(errOut))
 	}
-	var problems []modproc.Problem
-	if err := json.Unmarshal(out, &problems); err != nil {
-		return nil, fmt.Errorf("read what it says: %w", err)
+	var said struct {
+		Interpreter string
+		Wrong       []modproc.Problem
 	}
-	return problems, nil
+	if err := json.Unmarshal(out, &said); err != nil {
+		return interpreter, nil, fmt.Errorf("read what it says: %w", err)
+	}
+	if filepath.Base(filepath.Dir(interpreter)) == "shims" && isFile(said.Interpreter) {
+		interpreter = said.Interpreter
+	}
+	return interpreter, said.Wrong, nil
 }
 
 // checkEach looks at one file at a time: the program, and what it imports. check runs an interpreter, which says what is

@@ -1,4 +1,5 @@
-# Tells what is wrong with the syntax of the files that are its arguments, without running them: a list of objects, as JSON.
+# Tells what is wrong with the syntax of the files that are its arguments, without running them, and which interpreter this
+# is, as JSON.
 import json
 import sys
 import warnings
@@ -16,4 +17,4 @@ for path in sys.argv[1:]:
         wrong.append({"file": path, "line": e.lineno or 0, "column": column, "message": f"{type(e).__name__}: {e.msg}"})
     except (OSError, ValueError, RecursionError, MemoryError, OverflowError) as e:
         wrong.append({"file": path, "line": 0, "column": 0, "message": f"{type(e).__name__}: {e}"})
-json.dump(wrong, sys.stdout)
+json.dump({"interpreter": sys.executable, "wrong": wrong}, sys.stdout)

@@ -55,8 +55,12 @@ func (p *Program) Prepare(ctx context.Context, env []string, memoryLimit int64) 
 	}
 	r.Env = e
 	r.StopAll = slices.Contains(shells, filepath.Base(interpreter)) || p.Kind == Shell
-	if err := p.check(ctx, interpreter, e); err != nil {
+	checked, err := p.check(ctx, interpreter, e)
+	if err != nil {
 		return Ready{}, err
+	}
+	if interpreter != "" && len(p.Command) == 0 {
+		r.Command[0] = checked
 	}
 	return r, nil
 }

@@ -30,7 +30,7 @@ func project(t *testing.T, files map[string]string) string {
 }
 
 // said is an interpreter that finds nothing wrong.
-const said = "#!/bin/sh\necho '[]'\n"
+const said = "#!/bin/sh\necho '{}'\n"
 
 func nothing(string, bool) bool { return false }
 
@@ -46,6 +46,10 @@ func TestPrepare(t *testing.T) {
 		err     string
 	}{
 		{name: "python of PATH", files: map[string]string{"eye.py": "", "bin/python3": said, "bin/python": said}, main: "eye.py", want: "{dir}/bin/python3 -u {dir}/eye.py", wantEnv: []string{"PYTHONUNBUFFERED=1", "PATH={dir}/bin"}},
+		{
+			name: "python behind a version manager", files: map[string]string{"eye.py": "", "shims/python3": "#!/bin/sh\necho \"{\\\"interpreter\\\": \\\"$VERSION\\\"}\"\n", "3/python": said},
+			env: map[string]string{"PATH": "{dir}/shims", "VERSION": "{dir}/3/python"}, main: "eye.py", want: "{dir}/3/python -u {dir}/eye.py",
+		},
 		{name: "only python", files: map[string]string{"eye.py": "", "bin/python": said}, main: "eye.py", want: "{dir}/bin/python -u {dir}/eye.py"},
 		{
 			name:  "the environment that is active",
