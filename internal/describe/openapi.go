@@ -73,6 +73,9 @@ type apiComponents struct {
 	Security  map[string]any         `json:"securitySchemes"`
 }
 
+// problemRef refers to what all errors look like.
+var problemRef = apiResponse{Ref: "#/components/responses/problem"}
+
 // Media types of what is no plain JSON.
 const (
 	EventStream = "text/event-stream"
@@ -91,7 +94,7 @@ func OpenAPI(version, description string, operations []Operation, problem reflec
 	for _, o := range operations {
 		described := apiOperation{
 			ID: o.ID, Summary: o.Summary, Tags: []string{tagOf(o.Path)}, Parameters: parameters(made, o),
-			Responses: map[string]apiResponse{strconv.Itoa(o.Status): success(made, o), "default": {Ref: "#/components/responses/problem"}},
+			Responses: map[string]apiResponse{strconv.Itoa(o.Status): success(made, o), "4XX": problemRef, "5XX": problemRef},
 		}
 		if o.Body != nil {
 			described.Body = &content{Required: true, Content: map[string]media{"application/json": {made.of(o.Body)}}}

@@ -139,7 +139,7 @@ func (m *message) parse(data []byte) error {
 		seen |= bit
 		return ok && !repeated
 	})
-	if !usual || !valid(m.Params) || !valid(m.Result) {
+	if !usual || !valid(m.ID) || !valid(m.Params) || !valid(m.Result) {
 		*m = message{}
 		if err := json.Unmarshal(data, m); err != nil {
 			var kind *json.UnmarshalTypeError

@@ -23,8 +23,10 @@ import (
 
 // The test binary is also the processes that the tests kill.
 const (
-	hostVariable   = "COMA_TEST_HOST"   // be a host, with its folders in this one
-	moduleVariable = "COMA_TEST_MODULE" // be module "m" at this address: print each message, and go on when told by a line
+	hostVariable = "COMA_TEST_HOST" // be a host, with its folders in this one
+	// be a program of module "m" at this address, that takes a message and hangs
+	continueVariable = "COMA_TEST_CONTINUE"
+	moduleVariable   = "COMA_TEST_MODULE" // be module "m" at this address: print each message, and go on when told by a line
 )
 
 func TestMain(m *testing.M) {
@@ -34,6 +36,8 @@ func TestMain(m *testing.M) {
 		err = beHost(os.Getenv(hostVariable))
 	case os.Getenv(moduleVariable) != "":
 		err = beModule(os.Getenv(moduleVariable))
+	case os.Getenv(continueVariable) != "":
+		err = beReceiver(os.Getenv(continueVariable))
 	default:
 		os.Exit(m.Run())
 	}
