@@ -25,7 +25,7 @@ type Limits struct {
 	Retained      int   `json:"retained,omitempty"`       // MQTT messages that clients leave at the broker; default 100 000
 	RetainedBytes int64 `json:"retained_bytes,omitempty"` // their payloads, all together; default 256 MiB
 
-	Sessions     int           `json:"sessions,omitempty"`      // persistent MQTT sessions of clients that are away; default 10 000, the one away longest goes
+	Sessions     int           `json:"sessions,omitempty"`      // persistent MQTT sessions of clients that are away; default 2000, the one away longest goes
 	SessionAge   time.Duration `json:"session_age,omitempty"`   // how long one is kept, in nanoseconds; default 7 days
 	SessionBytes int64         `json:"session_bytes,omitempty"` // messages that wait for all of them; default 256 MiB
 }
@@ -39,7 +39,7 @@ func (l Limits) WithDefaults() Limits {
 	set(&l.Subscriptions, 1000)
 	set(&l.Retained, 100_000)
 	set(&l.RetainedBytes, 256<<20)
-	set(&l.Sessions, 10_000)
+	set(&l.Sessions, 2000)
 	set(&l.SessionAge, 7*24*time.Hour)
 	set(&l.SessionBytes, 256<<20)
 	return l

@@ -39,7 +39,7 @@ func openEmbedded(b *Backend) (*embedded, error) {
 		return nil, fmt.Errorf("open MQTT port: %w", err)
 	}
 	capabilities := mqtt.NewDefaultServerCapabilities()
-	capabilities.MaximumClientWritesPending = 64 << 10
+	capabilities.MaximumClientWritesPending = 16 << 10 // 8 bytes each, of every client and every session that is kept
 	capabilities.MaximumInflight = 65535
 	// How many messages of QoS 1 and 2 a client may have under way. Beyond it the broker cuts the connection, even of
 	// clients of MQTT 3.1.1, which cannot know of it: so it is as many as MQTT can number.
