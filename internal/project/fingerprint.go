@@ -23,7 +23,7 @@ const maxHashedBytes = 1 << 20
 // fingerprint hashes all that matters to m. Names are relative, so that a project keeps its fingerprints where it is moved.
 func (l *loader) fingerprint(m *Module) string {
 	d := digest{sha256.New()}
-	d.add("module", m.Name, m.Engine, m.Isolation, m.Restart, fmt.Sprint(m.MemoryLimit), m.Grace.String())
+	d.add("module", m.Name, m.Engine, m.Isolation, m.Restart, fmt.Sprint(m.MemoryLimit), m.Grace.String(), m.Mailbox)
 	for _, name := range slices.Sorted(maps.Keys(m.Env)) {
 		d.add("env", name, m.Env[name])
 	}
@@ -32,7 +32,7 @@ func (l *loader) fingerprint(m *Module) string {
 		d.add("go.mod", l.fileSum(filepath.Join(l.root, "go.mod"), nil), l.fileSum(filepath.Join(l.root, "go.sum"), nil))
 	}
 	if m.Exec != nil {
-		d.add("program", l.rel(m.Program), string(m.Exec.Kind), fmt.Sprint(m.Exec.Framework), m.Mailbox)
+		d.add("program", l.rel(m.Program), string(m.Exec.Kind), fmt.Sprint(m.Exec.Framework))
 		d.add("command", m.Exec.Command...)
 		for _, file := range m.Exec.Sources {
 			d.add("source", l.rel(file), l.fileSum(file, nil))

@@ -29,6 +29,7 @@ type keeper struct {
 	source   *project.Module // what current was loaded from, or what ran last
 	text     map[string]string
 	engine   string    // what runs current, or ran last
+	mailbox  string    // how current takes its messages, or the first generation is going to: see project.Module
 	started  time.Time // when current was
 	restarts int
 	lastErr  string
@@ -80,6 +81,7 @@ func (k *keeper) keep(ctx context.Context, m *project.Module) {
 		loads = make(chan loaded, 1)
 		go k.load(loadCtx, loads, l)
 	}
+	k.mailbox = m.Mailbox
 	k.report(api.Starting)
 	load(loaded{source: m, began: time.Now()})
 	for {
@@ -261,15 +263,20 @@ func (k *keeper) swap(l loaded) bool {
 	if err := l.instance.Start(); err != nil {
 		<-l.instance.Done()
 		// Its end is dealt with as any other's.
-		k.current, k.source, k.text, k.engine, k.started = l.instance, l.source, l.text, l.engine, time.Now()
+		k.run(l)
 		return true
 	}
-	k.current, k.source, k.text, k.engine, k.started = l.instance, l.source, l.text, l.engine, time.Now()
+	k.run(l)
 	k.lastErr = ""
 	k.fail(false)
 	s.event(Event{Kind: kind, Module: k.name, Generation: k.loadedGeneration(), PID: l.instance.PID(), Took: time.Since(l.began)})
 	k.report(api.Running)
 	return true
+}
+
+// run makes what has been loaded and started what runs.
+func (k *keeper) run(l loaded) {
+	k.current, k.source, k.text, k.engine, k.mailbox, k.started = l.instance, l.source, l.text, l.engine, l.source.Mailbox, time.Now()
 }
 
 // buried deals with the end of what ran, which nobody had asked for. It returns how long to wait before it is started
@@ -339,10 +346,10 @@ func (k *keeper) fail(failed bool) {
 
 func (k *keeper) report(state string) {
 	r := api.ModuleState{
-		Module: k.name, State: state, Generation: k.loadedGeneration(), Restarts: k.restarts, Since: time.Now(), LastError: k.lastErr,
+		Module: k.name, State: state, Generation: k.loadedGeneration(), Restarts: k.restarts, Since: time.Now(), LastError: k.lastErr, Mailbox: k.mailbox,
 	}
 	if k.source != nil {
-		r.Isolation, r.Engine, r.Mailbox = k.isolation(k.source), k.engine, k.source.Mailbox
+		r.Isolation, r.Engine = k.isolation(k.source), k.engine
 	}
 	if k.current != nil {
 		r.PID = k.current.PID()

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/link"
@@ -103,6 +105,35 @@ func TestAProgramThatEndsHasFinishedWithItsMessage(t *testing.T) {
 	a.await(supervisor.Ended, "eye")
 	if box := a.mailboxes()["eye"]; box.Waiting != 0 {
 		t.Errorf("mailbox %+v", box)
+	}
+}
+
+// A module says how it takes its messages before it runs, so that none is on its way to it in the wrong form.
+func TestAModuleThatIsAnMQTTClientSaysSo(t *testing.T) {
+	a := prepare(t, map[string]string{"coma.yaml": "modules:\n  ear: {mailbox: mqtt}\n", "ear.go": waits, "other.go": waits})
+	a.run(supervisor.Options{Watch: true})
+	a.await(supervisor.Started, "ear")
+	a.mailboxOf("ear", "mqtt")
+	a.mailboxOf("other", "")
+	a.write("coma.yaml", "modules:\n  ear: {mailbox: host}\n")
+	a.await(supervisor.Reloaded, "ear")
+	a.mailboxOf("ear", "")
+}
+
+// mailboxOf waits until a running module is reported to take its messages so.
+func (a *agent) mailboxOf(module, want string) {
+	a.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		states := a.states()
+		if slices.ContainsFunc(states, func(s api.ModuleState) bool {
+			return s.Module == module && s.State == api.Running && s.Mailbox == want
+		}) {
+			return
+		}
+		if time.Now().After(deadline) {
+			a.t.Fatalf("no running %s with mailbox %q: %+v", module, want, states)
+		}
 	}
 }
 

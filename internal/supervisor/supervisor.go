@@ -169,7 +169,7 @@ func (s *supervisor) apply(ctx context.Context, c reload.Change) {
 		k := s.keepers[m.Name]
 		s.mu.Unlock()
 		if k == nil {
-			s.announce(m.Name)
+			s.announce(m)
 			s.start(ctx, m)
 			continue
 		}
@@ -193,12 +193,12 @@ func (s *supervisor) path(m *project.Module) string {
 }
 
 // announce makes the backend know a new module, so that it has a mailbox before anybody hears that it has started.
-func (s *supervisor) announce(name string) {
+func (s *supervisor) announce(m *project.Module) {
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
-	err := s.host.Report(ctx, api.ModuleState{Module: name, State: api.Starting, Since: time.Now()})
+	err := s.host.Report(ctx, api.ModuleState{Module: m.Name, State: api.Starting, Since: time.Now(), Mailbox: m.Mailbox})
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) { // a backend that is away learns it when it is back
-		s.tell(fmt.Errorf("report state of %s: %w", name, err))
+		s.tell(fmt.Errorf("report state of %s: %w", m.Name, err))
 	}
 }
 
