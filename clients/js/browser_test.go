@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,9 +32,17 @@ func TestBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	h := &pageHost{t: t, dir: dir}
-	h.open(0)
+	ports, err := freePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &pageHost{t: t, dir: dir, ports: ports}
+	if !h.open() {
+		return
+	}
 	t.Cleanup(h.close)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 
 	story := make(chan string, 1)
 	mux := http.NewServeMux()
@@ -42,7 +50,9 @@ func TestBrowser(t *testing.T) {
 	mux.HandleFunc("GET /page.html", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "test/page.html") })
 	mux.HandleFunc("POST /restart", func(http.ResponseWriter, *http.Request) {
 		h.close()
-		h.open(h.port)
+		if !h.open() {
+			cancel()
+		}
 	})
 	mux.HandleFunc("POST /story", func(_ http.ResponseWriter, r *http.Request) {
 		told, err := io.ReadAll(r.Body)
@@ -54,9 +64,7 @@ func TestBrowser(t *testing.T) {
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	page := server.URL + "/page.html?" + url.Values{"api": {h.address}, "token": {h.token}}.Encode()
+	page := server.URL + "/page.html?" + url.Values{"api": {fmt.Sprint("http://127.0.0.1:", h.ports.api)}, "token": {h.token}}.Encode()
 	cmd := exec.CommandContext(ctx, chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
 		"--disable-background-networking", "--user-data-dir="+dir+"/browser", "--remote-debugging-port=0", page)
 	var complaints bytes.Buffer
@@ -77,7 +85,7 @@ func TestBrowser(t *testing.T) {
 		"kept 1",
 		"answered answer to who is there?",
 		"error Unknown 1003",
-		"gave up: null",
+		"gave up: TimeoutError",
 		"received after the restart",
 		"closed",
 	}
@@ -97,39 +105,30 @@ func TestBrowser(t *testing.T) {
 
 // pageHost is a backend that is closed and opened again at the same address.
 type pageHost struct {
-	t              *testing.T
-	dir            string
-	port           int
-	address, token string
-	said           bytes.Buffer // what modules said; read after close
+	t     *testing.T
+	dir   string
+	ports ports
+	token string
+	said  bytes.Buffer // what modules said; read after close
 
 	backend *backend.Backend
 	host    api.Host
 }
 
-func (h *pageHost) open(port int) {
-	b, err := openHost(h.dir, port)
+// open reports false where it has failed the test.
+func (h *pageHost) open() bool {
+	b, err := openHost(h.dir, h.ports)
 	if err != nil {
 		h.t.Error(err)
-		return
+		return false
 	}
 	host, err := b.Attach(context.Background(), api.Attachment{Agent: "a", Modules: []string{"page"}}, &console{out: json.NewEncoder(&h.said)})
 	if err != nil {
 		h.t.Error(errors.Join(err, b.Close()))
-		return
+		return false
 	}
-	status, err := b.Status(context.Background())
-	if err != nil {
-		h.t.Error(err)
-	}
-	h.backend, h.host, h.address, h.token = b, host, status.API, host.Endpoint().Token
-	address, err := url.Parse(status.API)
-	if err == nil {
-		h.port, err = strconv.Atoi(address.Port())
-	}
-	if err != nil {
-		h.t.Error(err)
-	}
+	h.backend, h.host, h.token = b, host, host.Endpoint().Token
+	return true
 }
 
 func (h *pageHost) close() {

@@ -38,8 +38,7 @@ export class Agent implements AsyncIterable<Message> {
 
   send(to: string, text: string | Uint8Array, options?: SendOptions): Promise<void>;
   sendJSON(to: string, value: unknown, options?: SendOptions): Promise<void>;
-  receive(options?: CallOptions): Promise<Message>;
-  receive(options: CallOptions & { timeout: number }): Promise<Message | null>;
+  receive(options?: CallOptions & { timeout?: number }): Promise<Message>;
   tryReceive(options?: CallOptions): Promise<Message | null>;
   [Symbol.asyncIterator](): AsyncGenerator<Message, void, void>;
   pending(options?: CallOptions): Promise<number>;

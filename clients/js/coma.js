@@ -155,34 +155,17 @@ export class Agent {
 
   /**
    * Waits for the next message. Calling it (or tryReceive) also tells the host that the message received before is finished
-   * with; until then that one is still the mailbox's, and a module that dies gets it again. With a timeout it resolves to
-   * null when none has come by then. When the module is asked to stop it rejects with Stopped; left uncaught, that is a
-   * clean end of the process.
+   * with; until then that one is still the mailbox's, and a module that dies gets it again. When none has come within
+   * timeout it rejects with a TimeoutError, as AbortSignal.timeout has it. When the module is asked to stop it rejects with
+   * Stopped; left uncaught, that is a clean end of the process.
    *
-   * @overload
-   * @param {{signal?: AbortSignal}} [options]
+   * @param {{timeout?: number, signal?: AbortSignal}} [options]
    * @returns {Promise<Message>}
    */
-  /**
-   * @overload
-   * @param {{timeout: number, signal?: AbortSignal}} options
-   * @returns {Promise<Message | null>}
-   */
-  /** @param {{timeout?: number, signal?: AbortSignal}} [options] */
   async receive(options = {}) {
     const { timeout, signal } = chosen("receive", options, ["timeout", "signal"]);
-    if (timeout !== undefined && timeout <= 0) {
-      return this.tryReceive({ signal });
-    }
-    const late = timeout === undefined || timeout === Infinity ? undefined : AbortSignal.timeout(Math.ceil(timeout));
-    try {
-      return new Message(await this.#seat.receive([this.signal, signal, late]), this);
-    } catch (error) {
-      if (late?.aborted && error === late.reason) {
-        return null;
-      }
-      throw error;
-    }
+    const late = timeout === undefined || timeout === Infinity ? undefined : AbortSignal.timeout(Math.max(0, Math.ceil(timeout)));
+    return new Message(await this.#seat.receive([this.signal, signal, late]), this);
   }
 
   /**

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -34,7 +35,11 @@ func TestMain(m *testing.M) {
 // beHost runs agent "a" until standard input ends, and tells on standard output, a JSON object a line, where it is and what
 // the agent's modules say to the outside.
 func beHost(dir string) error {
-	b, err := openHost(dir, 0)
+	p, err := freePorts()
+	if err != nil {
+		return err
+	}
+	b, err := openHost(dir, p)
 	if err != nil {
 		return err
 	}
@@ -53,11 +58,28 @@ func beHost(dir string) error {
 	return errors.Join(host.Close(), b.Close())
 }
 
-// openHost opens a backend with its folders in dir; port 0 is any that is free.
-func openHost(dir string, port int) (*backend.Backend, error) {
-	return backend.Open(backend.Options{Daemon: true, APIPort: port, StrictPorts: port != 0, Folders: folders.Folders{
-		Data: filepath.Join(dir, "data"), State: filepath.Join(dir, "state"), Runtime: filepath.Join(dir, "run"),
-	}})
+// openHost opens a backend with its folders in dir.
+func openHost(dir string, ports ports) (*backend.Backend, error) {
+	return backend.Open(backend.Options{
+		Daemon: true, APIPort: ports.api, MQTTPort: ports.mqtt, StrictPorts: true,
+		Folders: folders.Folders{Data: filepath.Join(dir, "data"), State: filepath.Join(dir, "state"), Runtime: filepath.Join(dir, "run")},
+	})
+}
+
+// ports are those of a backend: none of those that are asked for by default, which other tests may be about to take.
+type ports struct{ api, mqtt int }
+
+func freePorts() (ports, error) {
+	var p ports
+	for _, port := range []*int{&p.api, &p.mqtt} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return ports{}, err
+		}
+		defer l.Close() // only now, so that the second is another; nobody has connected
+		*port = l.Addr().(*net.TCPAddr).Port
+	}
+	return p, nil
 }
 
 // console tells what modules say. It answers each question but "silence", which it leaves unanswered, and "nobody".

@@ -4,9 +4,9 @@ import { type Agent, alphaBeta, connect, key, type MemoryRecord, type Message, U
 
 const agent: Agent = await connect({ api: "http://127.0.0.1:8000", agent: "a", module: "m" });
 const always: Message = await agent.receive();
-const perhaps: Message | null = await agent.receive({ timeout: 10 });
-// @ts-expect-error: in time, nothing may have come
-const wrong: Message = await agent.receive({ timeout: 10 });
+const inTime: Message = await agent.receive({ timeout: 10 });
+// @ts-expect-error: nothing may be there
+const wrong: Message = await agent.tryReceive();
 for await (const msg of agent) {
   const text: string = msg.text;
   await agent.send(msg.from, text, { correlationId: msg.id }).catch((error) => error instanceof Unknown && error.code);
@@ -21,4 +21,4 @@ const found: MemoryRecord[] = await agent.memory.get(1, { where: [key("n").in(1,
 await agent.memory.query("x", 1, { oldest: true });
 await agent.memory.retrieve(alphaBeta({ seed: 1 }), found[0]?.text ?? "", 3, { since: new Date() });
 await agent.memory.update({ id: "1", metadata: { a: true } });
-agent.logger.info("seen", { perhaps, wrong });
+agent.logger.info("seen", { inTime, wrong });

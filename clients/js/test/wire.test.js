@@ -38,7 +38,12 @@ class Far {
     socket.on("data", (chunk) => {
       this.#buffer = Buffer.concat([this.#buffer, chunk]);
       for (let frame; (frame = this.#parse()); ) {
-        this.#frames.push(frame);
+        const message = frame.opcode === 1 ? JSON.parse(frame.payload) : {};
+        if (message.method === "close") {
+          this.answer(message.id);
+        } else {
+          this.#frames.push(frame);
+        }
       }
       this.#wake();
     });
