@@ -22,9 +22,10 @@ When the module is asked to stop (a reload, Ctrl-C: SIGTERM), receive raises Sto
 code 0 unless it is caught, and a loop over the agent ends. A module that has no message in hand and does not wait in a
 call of this file is interrupted where it is, as Ctrl-C interrupts Python; one that has gets the time to finish with it.
 
-How to read this file: errors, then values (Message, Record, conditions, retrievers), then what is asked of the host
-(the functions that return a _Request), the WebSocket (_Frames), the protocol as a state machine without any input or
-output (_Core), and on it the two faces: Agent for threads, AsyncAgent for asyncio.
+How to read this file: errors; values (Message, Record, conditions, retrievers); the WebSocket (_Address, _Frames); the
+protocol as a state machine without any input or output (_Core), which is all that a client in another language needs
+too; the connection that drives it (_Wire); what is asked of the host, said once for both faces (_Speaks, _Remembers);
+and the two faces, Agent for threads and AsyncAgent for asyncio.
 """
 
 from __future__ import annotations
@@ -50,37 +51,26 @@ import time as _time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from types import FrameType, TracebackType
 from typing import (
-    Any,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Deque,
-    Dict,
-    Generic,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Set,
-    Tuple,
-    Type,
-    TypeVar,
-    Union,
+    TYPE_CHECKING, Any, AsyncIterator, Awaitable, Callable, Deque, Dict, Generic, Iterable, Iterator, List, Mapping,
+    Optional, Sequence, Set, Tuple, Type, TypeVar, Union, overload,
 )
 from urllib.parse import unquote, urlsplit
 
+if TYPE_CHECKING:
+    from typing import Concatenate, ParamSpec
+
+    P = ParamSpec("P")
+else:
+    P = TypeVar("P")  # Python 3.9 has no ParamSpec
+T = TypeVar("T")
+
 __all__ = [
     "Agent", "AlphaBeta", "AsyncAgent", "AsyncMemory", "Away", "Closed", "Condition", "Error", "InUse", "Invalid",
-    "Latest", "LogHandler", "MarginalRelevance", "Match", "Memory", "Message", "NoInput", "NotFound", "Oldest", "Record",
-    "Replaced", "Retriever", "Stopped", "TimeWeighted", "TooLarge", "Unauthorized", "Unknown", "all_of", "any_of",
+    "KeyCondition", "Latest", "LogHandler", "MarginalRelevance", "Match", "Memory", "Message", "NoInput", "NotFound",
+    "Oldest", "Record", "Replaced", "Stopped", "TimeWeighted", "TooLarge", "Unauthorized", "Unknown", "all_of", "any_of",
     "connect", "connect_async", "contains", "key", "matches", "not_contains", "not_matches", "run",
 ]
-
-T = TypeVar("T")
 
 MAX_MESSAGE_BYTES = 16 << 20  # the text of one message or publication
 _MAX_FRAME = (256 << 20) + (64 << 10)  # of what the host sends at once
@@ -89,7 +79,7 @@ _MAX_HELD = 1000  # log lines and printed pieces that wait for a host that is aw
 _PATIENCE = 3.0  # seconds that a host may say that another has our place before it is believed
 _CLOSE_TIMEOUT = 1.0  # seconds that a module that ends waits for a host that is away
 _DIAL_TIMEOUT = 5.0  # seconds for one attempt to connect
-
+_IDLE = 0.05  # seconds without a thread that reads, after which the wire's own does
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Errors
@@ -104,61 +94,41 @@ class Error(Exception):
 class NoInput(Error, EOFError):
     """input: there is nobody (left) to ask."""
 
-    code = 1001
-
 
 class NotFound(Error, LookupError):
     """Memory.update: no record has that ID."""
-
-    code = 1002
 
 
 class Unknown(Error, LookupError):
     """send: nobody runs, or has run, a module of that name; the text has the nearest names."""
 
-    code = 1003
-
 
 class Invalid(Error, ValueError):
     """An argument is wrong; the text says which."""
 
-    code = 1004
-
 
 class TooLarge(Error, ValueError):
-    """A message, publication or kept value is over its limit (16 MiB, 16 MiB, 1 MiB)."""
-
-    code = 1005
+    """A message (16 MiB), publication (16 MiB) or kept value (1 MiB) is over its limit."""
 
 
 class Replaced(Error):
     """A newer generation of this module has its place."""
 
-    code = 1006
-
 
 class Closed(Error):
     """The session is closed."""
-
-    code = 1007
 
 
 class Unauthorized(Error, PermissionError):
     """The host does not know the token, or does not let its owner do this."""
 
-    code = 1008
-
 
 class InUse(Error):
     """Another has what was asked for."""
 
-    code = 1009
-
 
 class Away(Error, ConnectionError):
     """No host answers at the address."""
-
-    code = 0
 
 
 class Stopped(SystemExit):
@@ -168,20 +138,17 @@ class Stopped(SystemExit):
         super().__init__(0)
 
 
-_ERRORS: Mapping[int, Type[Error]] = {
-    e.code: e for e in (NoInput, NotFound, Unknown, Invalid, TooLarge, Replaced, Closed, Unauthorized, InUse)
-}
+_KINDS = (NoInput, NotFound, Unknown, Invalid, TooLarge, Replaced, Closed, Unauthorized, InUse)  # from code 1001 on
+_ERRORS: Dict[int, Type[Error]] = dict(enumerate(_KINDS, 1001))
+for _code, _kind in _ERRORS.items():
+    _kind.code = _code
+_OTHER_VERSION = (-32600, -32601, -32602)  # JSON-RPC's own, with which only a host of another version answers "open"
 
-# JSON-RPC's own codes that only a host of another version answers an "open" with.
-_OTHER_VERSION = (-32600, -32601, -32602)
 
-
-def _error(code: int, text: str) -> Error:
-    known = _ERRORS.get(code)
-    if known is not None:
-        return known(text)
-    e = Error(text)
-    e.code = code
+def _refusal(error: Dict[str, Any]) -> Error:
+    code, text = error.get("code"), error.get("message")
+    e = _ERRORS.get(code if isinstance(code, int) else 0, Error)(text or "the host does not say what is wrong")
+    e.code = code if isinstance(code, int) else Error.code
     return e
 
 
@@ -196,102 +163,47 @@ def _again(e: Error) -> Error:
 # Values
 
 
+@dataclass
 class Message:
-    """Text (any bytes) from a module, a device or a person. Its fields are read only."""
+    """Text (any bytes) from a module, a device or a person."""
 
-    __slots__ = ("_to", "_wire")
-
-    def __init__(self, wire: Dict[str, Any], to: str) -> None:
-        self._wire, self._to = wire, to  # read when asked for: most are, of most messages, never asked for
-
-    @property
-    def text(self) -> str:
-        """The content. Where it is not UTF-8, with replacement characters; data has it as it is."""
-        data = self._wire.get("data")
-        if data is None:
-            text: str = self._wire.get("text", "")
-            return text
-        return base64.b64decode(data).decode("utf-8", "replace")
-
-    @property
-    def data(self) -> bytes:
-        """The content as bytes."""
-        data = self._wire.get("data")
-        if data is None:
-            return self.text.encode()
-        return base64.b64decode(data)
-
-    @property
-    def id(self) -> str:
-        """Unique."""
-        return self._text("id")
-
-    @property
-    def sender(self) -> str:
-        """From whom: "agent/module", "mqtt:<client id>" for a device, "cli" for "coma send"."""
-        return self._text("from")
-
-    @property
-    def to(self) -> str:
-        """The module that received it, as "agent/module"."""
-        return self._to
-
-    @property
-    def topic(self) -> str:
-        """The MQTT topic, for what arrived by subscribe; else ""."""
-        return self._text("topic")
-
-    @property
-    def time(self) -> datetime:
-        """When the host accepted it, in UTC."""
-        return _from_nanoseconds(self._wire.get("time", 0))
+    text: str  #: the content; where data is not UTF-8, with replacement characters
+    data: bytes  #: the content as bytes
+    id: str  #: unique
+    sender: str  #: "agent/module", "mqtt:<client id>" for a device, "cli" for "coma send" (package coma's From)
+    to: str  #: the module that received it, as "agent/module"
+    topic: str  #: the MQTT topic, for what arrived by subscribe; else ""
+    time: datetime  #: when the host accepted it, in UTC
+    content_type: str  #: MIME type, "" for plain text
+    headers: Dict[str, str]  #: free; traceparent is W3C trace context
+    reply_to: str  #: where an answer goes, "" for sender
+    correlation_id: str  #: ties an answer to its request
+    deadline: Optional[datetime]  #: after which an answer is of no use
+    deaths: int  #: how many times a module died while it had this message in hand
 
     @property
     def age(self) -> float:
         """How long ago the host accepted it, in seconds."""
         return (datetime.now(timezone.utc) - self.time).total_seconds()
 
-    @property
-    def content_type(self) -> str:
-        """The MIME type, "" for plain text."""
-        return self._text("content_type")
-
-    @property
-    def headers(self) -> Dict[str, str]:
-        """Free; traceparent is W3C trace context."""
-        return dict(self._wire.get("headers") or {})
-
-    @property
-    def reply_to(self) -> str:
-        """Where an answer goes, "" for sender."""
-        return self._text("reply_to")
-
-    @property
-    def correlation_id(self) -> str:
-        """What ties an answer to its request."""
-        return self._text("correlation_id")
-
-    @property
-    def deadline(self) -> Optional[datetime]:
-        """After which an answer is of no use."""
-        deadline = self._wire.get("deadline", 0)
-        return _from_nanoseconds(deadline) if deadline else None
-
-    @property
-    def deaths(self) -> int:
-        """How many times a module died while it had this message in hand."""
-        return int(self._wire.get("deaths", 0))
-
     def json(self) -> Any:
         """Reads the text as JSON. json.JSONDecodeError (a ValueError) where it is none."""
         return json.loads(self.text)
 
-    def _text(self, name: str) -> str:
-        text: str = self._wire.get(name, "")
-        return text
 
-    def __repr__(self) -> str:
-        return f"Message({self.text!r}, id={self.id!r}, sender={self.sender!r}, to={self.to!r})"
+def _message(wire: Dict[str, Any], to: str) -> Message:
+    get = wire.get
+    if "data" in wire:  # what JSON cannot carry as text
+        data = base64.b64decode(wire["data"])
+        text = data.decode("utf-8", "replace")
+    else:
+        text = get("text", "")
+        data = text.encode()
+    deadline = get("deadline")
+    return Message(
+        text, data, get("id", ""), get("from", ""), to, get("topic", ""), _EPOCH + timedelta(0, 0, get("time", 0) // 1000),
+        get("content_type", ""), get("headers") or {}, get("reply_to", ""), get("correlation_id", ""),
+        _EPOCH + timedelta(0, 0, deadline // 1000) if deadline else None, get("deaths", 0))
 
 
 Vector = Union[Sequence[float], Any]  # a list of floats, or what has tolist(), such as an array of numpy
@@ -327,7 +239,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class KeyCondition:
-    """A Condition in the making; its methods finish it."""
+    """A Condition on the metadata value of that name, in the making; its methods finish it. Numbers compare by value."""
 
     name: str
 
@@ -335,7 +247,6 @@ class KeyCondition:
         return Condition({"op": op, "key": self.name, "value": value})
 
     def equal(self, value: Any) -> Condition:
-        """Holds where the value is there and equal. Numbers compare by value: 2 equals 2.0."""
         return self._is("eq", value)
 
     def not_equal(self, value: Any) -> Condition:
@@ -343,33 +254,27 @@ class KeyCondition:
         return self._is("ne", value)
 
     def greater(self, value: Any) -> Condition:
-        """Holds where the value is a number above."""
         return self._is("gt", value)
 
     def at_least(self, value: Any) -> Condition:
-        """Holds where the value is a number above or equal."""
         return self._is("gte", value)
 
     def less(self, value: Any) -> Condition:
-        """Holds where the value is a number below."""
         return self._is("lt", value)
 
     def at_most(self, value: Any) -> Condition:
-        """Holds where the value is a number below or equal."""
         return self._is("lte", value)
 
     def one_of(self, *values: Any) -> Condition:
-        """Holds where the value is one of those given. (package coma's In; "in" is a word of Python's.)"""
-        return self._is("in", list(values))
+        """Package coma's In."""
+        return self._is("in", values)
 
     def none_of(self, *values: Any) -> Condition:
-        """Holds where the value is none of those given, or is not there. (package coma's NotIn.)"""
-        return self._is("nin", list(values))
+        """Package coma's NotIn: holds where the value is none of those given, or is not there."""
+        return self._is("nin", values)
 
 
-def key(name: str) -> KeyCondition:
-    """Begins a condition on the metadata value of that name."""
-    return KeyCondition(name)
+key = KeyCondition
 
 
 def contains(part: str) -> Condition:
@@ -378,7 +283,6 @@ def contains(part: str) -> Condition:
 
 
 def not_contains(part: str) -> Condition:
-    """Holds where the record's text does not have part in it."""
     return Condition({"op": "notcontains", "value": part})
 
 
@@ -388,57 +292,61 @@ def matches(pattern: str) -> Condition:
 
 
 def not_matches(pattern: str) -> Condition:
-    """Holds where pattern is nowhere found in the record's text."""
     return Condition({"op": "notregex", "value": pattern})
 
 
 def all_of(*conditions: Condition) -> Condition:
-    """Holds where every one of conditions does. (package coma's All.)"""
+    """Package coma's All."""
     return Condition({"op": "and", "filters": [c.filter for c in conditions]})
 
 
 def any_of(*conditions: Condition) -> Condition:
-    """Holds where at least one of conditions does. (package coma's Any.)"""
+    """Package coma's Any: holds where at least one of conditions does."""
     return Condition({"op": "or", "filters": [c.filter for c in conditions]})
 
 
+class _Retriever:
+    """A rule by which Memory.retrieve chooses records. Formulas and sources are in docs/memory.md."""
+
+    _rule = ""  # its name in the host's API, where its fields have the names that they have here
+
+    def _wire(self) -> Dict[str, Any]:
+        return {self._rule: {k: _rfc3339(v) if isinstance(v, datetime) else v for k, v in vars(self).items() if v is not None}}
+
+
 @dataclass(frozen=True)
-class Latest:
+class Latest(_Retriever):
     """Retrieves the newest records, newest first. It reads no text."""
 
-    def _rule(self) -> Dict[str, Any]:
-        return {"by_time": {}}
+    _rule = "by_time"
 
 
 @dataclass(frozen=True)
-class Oldest:
+class Oldest(_Retriever):
     """Retrieves the oldest records, oldest first. It reads no text."""
 
-    def _rule(self) -> Dict[str, Any]:
+    def _wire(self) -> Dict[str, Any]:
         return {"by_time": {"oldest": True}}
 
 
 @dataclass(frozen=True)
-class TimeWeighted:
+class TimeWeighted(_Retriever):
     """Retrieves by distance × exp(age in seconds × decay), the least first; a match's score is that product."""
 
+    _rule = "time_weighted"
     decay: float  #: a second; positive pushes old records back: 1e-5 doubles the distance of one 19 hours old
     now: Optional[datetime] = None  #: when ages are taken; None: the present
     all: bool = False  #: weigh every record rather than the nearest 100
     space: str = "l2"  #: what the distance is: "l2", the squared Euclidean distance, or "cosine"
 
-    def _rule(self) -> Dict[str, Any]:
-        rule: Dict[str, Any] = {"decay": self.decay, "all": self.all, "space": self.space}
-        return {"time_weighted": _with_time(rule, "now", self.now)}
-
 
 @dataclass(frozen=True)
-class AlphaBeta:
+class AlphaBeta(_Retriever):
     """Draws records at random, without replacement, by what was retrieved often and by how far they are from the text:
-    pi · softmax(alpha × share of references) + (1 − pi) · softmax(beta × distance). The memory keeps count of the
-    references. A match's score is the probability that it had in the first draw. A positive beta prefers what is far,
-    as in the Python framework's code: give a negative one to prefer what is near."""
+    pi · softmax(alpha × share of references) + (1 − pi) · softmax(beta × distance). A match's score is its probability in
+    the first draw. A positive beta prefers what is far, as in the Python framework; give a negative one for what is near."""
 
+    _rule = "alpha_beta"
     alpha: float
     beta: float
     pi: float  #: 0 to 1
@@ -446,13 +354,9 @@ class AlphaBeta:
     all: bool = False  #: draw from every record rather than from the nearest 100
     space: str = "l2"  #: what the distance is: "l2", the squared Euclidean distance, or "cosine"
 
-    def _rule(self) -> Dict[str, Any]:
-        return {"alpha_beta": {"alpha": self.alpha, "beta": self.beta, "pi": self.pi, "seed": self.seed,
-                               "all": self.all, "space": self.space}}
-
 
 @dataclass(frozen=True)
-class MarginalRelevance:
+class MarginalRelevance(_Retriever):
     """Retrieves by recency × relevance × importance, and passes over records that say the same as one that it has
     chosen already. It weighs every record. A match's score is its marginal relevance when it was chosen, 1 at most."""
 
@@ -461,17 +365,10 @@ class MarginalRelevance:
     weight: float = 0.0  #: how much relevance counts against novelty, to 1: relevance alone; 0 stands for 0.5
     now: Optional[datetime] = None  #: when ages are taken; None: the present
 
-    def _rule(self) -> Dict[str, Any]:
-        rule: Dict[str, Any] = {"half_life": round(self.half_life * 1e9), "importance": self.importance,
-                                "lambda": self.weight}
-        return {"marginal_relevance": _with_time(rule, "now", self.now)}
+    def _wire(self) -> Dict[str, Any]:
+        rule = {"half_life": round(self.half_life * 1e9), "importance": self.importance, "lambda": self.weight}
+        return {"marginal_relevance": {**rule, **({"now": _rfc3339(self.now)} if self.now else {})}}
 
-
-Retriever = Union[Latest, Oldest, TimeWeighted, AlphaBeta, MarginalRelevance]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# How values cross
 
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -485,18 +382,21 @@ def _encode(value: Any, what: str) -> str:
         raise Invalid(f"{what}: {e}") from e
 
 
-def _from_nanoseconds(n: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=n // 1000)
-
-
-def _nanoseconds(t: datetime) -> int:
-    return (_aware(t) - _EPOCH) // timedelta(microseconds=1) * 1000
+def _utf8(text: str, what: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as e:
+        raise Invalid(f"{what}: the text is no Unicode: {e}") from e
 
 
 def _aware(t: datetime) -> datetime:
     if t.tzinfo is None:
         raise Invalid(f"time {t}: it says no time zone; use datetime.now(timezone.utc), or t.astimezone()")
     return t
+
+
+def _rfc3339(t: datetime) -> str:
+    return _aware(t).astimezone(timezone.utc).isoformat()
 
 
 def _instant(text: str) -> datetime:
@@ -508,244 +408,27 @@ def _instant(text: str) -> datetime:
     return datetime.fromisoformat(f"{seconds}.{(fraction or '0')[:6]:<06}{'+00:00' if zone == 'Z' else zone}")
 
 
-def _with_time(into: Dict[str, Any], name: str, t: Optional[datetime]) -> Dict[str, Any]:
-    if t is not None:
-        into[name] = _aware(t).astimezone(timezone.utc).isoformat()
-    return into
-
-
 def _floats(vector: Vector) -> List[float]:
-    if hasattr(vector, "tolist"):
-        vector = vector.tolist()
-    return [float(x) for x in vector]
+    return [float(x) for x in (vector.tolist() if hasattr(vector, "tolist") else vector)]
 
 
 def _wire_record(r: Record) -> Dict[str, Any]:
     wire: Dict[str, Any] = {"id": r.id, "text": r.text, "metadata": dict(r.metadata)}
     if r.vector is not None:
         wire["vector"] = _floats(r.vector)
-    return _with_time(_with_time(wire, "time", r.time), "expires", r.expires)
+    wire.update((name, _rfc3339(t)) for name, t in (("time", r.time), ("expires", r.expires)) if t is not None)
+    return wire
 
 
-def _record_fields(wire: Mapping[str, Any]) -> Dict[str, Any]:
-    return {
-        "text": wire.get("text", ""),
-        "id": wire.get("id", ""),
-        "time": _instant(wire["time"]) if "time" in wire else None,
-        "metadata": wire.get("metadata") or {},
-        "vector": wire.get("vector"),
-        "expires": _instant(wire["expires"]) if "expires" in wire else None,
-    }
+def _match(wire: Dict[str, Any], kind: Type[Record] = Match) -> Any:
+    for name in ("time", "expires"):
+        if name in wire:
+            wire[name] = _instant(wire[name])
+    return kind(**{name: value for name, value in wire.items() if name in kind.__dataclass_fields__})
 
 
-def _records(result: Any) -> List[Record]:
-    return [Record(**_record_fields(r)) for r in result or ()]
-
-
-def _found(result: Any) -> List[Match]:
-    return [
-        Match(**_record_fields(m), distance=m.get("distance", 0.0), score=m.get("score", 0.0)) for m in result or ()
-    ]
-
-
-def _filter(conditions: Iterable[Condition]) -> Optional[Mapping[str, Any]]:
-    all_conditions = tuple(conditions)
-    if not all_conditions:
-        return None
-    return all_conditions[0].filter if len(all_conditions) == 1 else all_of(*all_conditions).filter
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What is asked of the host
-
-
-class _Request(Generic[T]):
-    """One call of the host's API: its parameters as JSON, and how its result is read."""
-
-    __slots__ = ("marked", "method", "params", "read")
-
-    def __init__(self, method: str, params: str, read: Callable[[Any], T], marked: bool = False) -> None:
-        self.method, self.params, self.read = method, _utf8(params, method), read
-        self.marked = marked  # a repetition after a lost connection says that it is one
-
-
-def _nothing(_: Any) -> None:
-    return None
-
-
-def _count(result: Any) -> int:
-    return int(result["count"])
-
-
-def _send(
-    id: str,
-    to: str,
-    text: Union[str, bytes],
-    content_type: str,
-    headers: Optional[Mapping[str, str]],
-    reply_to: str,
-    correlation_id: str,
-    deadline: Optional[datetime],
-) -> _Request[None]:
-    size, name = len(text), "text"
-    if isinstance(text, str):
-        if size > MAX_MESSAGE_BYTES // 4:
-            size = len(text.encode("utf-8", "replace"))
-    else:
-        data = bytes(text)
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            name, text = "data", base64.b64encode(data).decode()
-    if size > MAX_MESSAGE_BYTES:
-        raise TooLarge(f"send to {to}: message of {size} bytes: at most {MAX_MESSAGE_BYTES}")
-    params = f'{{"id":"{id}","to":{_encode(to, "send")},"{name}":{_encode(text, "send to " + to)}'
-    if content_type or headers or reply_to or correlation_id or deadline:
-        rest: Dict[str, Any] = {"content_type": content_type, "reply_to": reply_to, "correlation_id": correlation_id}
-        if headers:
-            rest["headers"] = dict(headers)
-        if deadline:
-            rest["deadline"] = _nanoseconds(deadline)
-        params += "," + _encode(rest, "send to " + to)[1:-1]
-    return _Request("send", params + "}", _nothing, marked=True)
-
-
-def _send_json(id: str, to: str, value: Any) -> _Request[None]:
-    return _send(id, to, _encode(value, "send to " + to), "application/json", None, "", "", None)
-
-
-def _publish(topic: str, text: Union[str, bytes], retain: bool) -> _Request[None]:
-    payload = _utf8(text, "publish on " + topic) if isinstance(text, str) else text
-    if len(payload) > MAX_MESSAGE_BYTES:
-        raise TooLarge(f"publish on {topic}: {len(payload)} bytes: at most {MAX_MESSAGE_BYTES}")
-    params = {"topic": topic, "payload": base64.b64encode(payload).decode(), "retain": retain}
-    return _Request("publish", _encode(params, "publish"), _nothing)
-
-
-def _utf8(text: str, what: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as e:
-        raise Invalid(f"{what}: the text is no Unicode: {e}") from e
-
-
-def _pattern(method: str, pattern: str) -> _Request[None]:
-    return _Request(method, _encode({"pattern": pattern}, method), _nothing)
-
-
-def _pending() -> _Request[int]:
-    return _Request("pending", "{}", _count)
-
-
-def _input(prompt: str) -> _Request[str]:
-    return _Request("input", _encode({"text": prompt}, "input"), lambda result: str(result["text"]))
-
-
-def _keep(key: str, value: Any) -> _Request[None]:
-    params: Dict[str, Any] = {"key": key}
-    if value is not None:
-        text = _utf8(_encode(value, f"keep {key!r}"), f"keep {key!r}")
-        params.update(value=base64.b64encode(text).decode(), found=True)
-    return _Request("keep", _encode(params, "keep"), _nothing)
-
-
-def _kept(key: str, default: Any) -> _Request[Any]:
-    def read(result: Any) -> Any:
-        return json.loads(base64.b64decode(result["value"])) if result.get("found") else default
-
-    return _Request("kept", _encode({"key": key}, "kept"), read)
-
-
-def _memory(method: str, params: Dict[str, Any], read: Callable[[Any], T]) -> _Request[T]:
-    return _Request("memory." + method, _encode(params, f"memory.{method}"), read)
-
-
-def _add(new_id: Callable[[], str], records: Iterable[Record]) -> _Request[List[str]]:
-    wire = [_wire_record(r) for r in records]
-    for r in wire:
-        r["id"] = r["id"] or new_id()  # so that asking again after a lost connection adds nothing twice
-    return _memory("add", {"records": wire}, lambda result: [str(id) for id in result or ()])
-
-
-def _one_record(
-    text: str,
-    metadata: Optional[Metadata],
-    ttl: Union[float, timedelta, None],
-    time: Optional[datetime],
-    vector: Optional[Vector],
-) -> Record:
-    if ttl is not None and not isinstance(ttl, timedelta):
-        ttl = timedelta(seconds=ttl)
-    expires = None if ttl is None else datetime.now(timezone.utc) + ttl
-    return Record(text, time=time, metadata=dict(metadata or {}), vector=vector, expires=expires)
-
-
-def _get(
-    limit: int,
-    conditions: Iterable[Condition],
-    oldest: bool,
-    since: Optional[datetime],
-    until: Optional[datetime],
-    ids: Optional[Iterable[str]],
-    vectors: bool,
-) -> Optional[_Request[List[Record]]]:
-    chosen = None if ids is None else list(ids)
-    if chosen == []:
-        return None  # to the host, no IDs would be all records
-    select: Dict[str, Any] = {"ids": chosen, "limit": limit, "oldest": oldest, "filter": _filter(conditions)}
-    select["vectors"] = vectors
-    return _memory("get", {"select": _with_time(_with_time(select, "since", since), "until", until)}, _records)
-
-
-def _question(
-    text: str,
-    vector: Optional[Vector],
-    k: int,
-    conditions: Iterable[Condition],
-    since: Optional[datetime],
-    until: Optional[datetime],
-    vectors: bool,
-) -> Dict[str, Any]:
-    question: Dict[str, Any] = {"text": text, "k": k, "filter": _filter(conditions), "vectors": vectors}
-    if vector is not None:
-        question["vector"] = _floats(vector)
-        if not question["vector"]:  # the host would take it for a question of no text, which is near to nothing
-            raise Invalid("query records: the vector is empty")
-    return _with_time(_with_time(question, "since", since), "until", until)
-
-
-def _query(question: Dict[str, Any]) -> _Request[List[Match]]:
-    return _memory("query", {"query": question}, _found)
-
-
-def _retrieve(retriever: Retriever, question: Dict[str, Any]) -> _Request[List[Match]]:
-    return _memory("retrieve", {"retrieval": {**question, **retriever._rule()}}, _found)
-
-
-def _update(records: Iterable[Record]) -> _Request[None]:
-    return _memory("update", {"records": [_wire_record(r) for r in records]}, _nothing)
-
-
-def _delete(conditions: Iterable[Condition], ids: Optional[Iterable[str]]) -> Optional[_Request[int]]:
-    chosen = None if ids is None else list(ids)
-    if chosen == []:
-        return None
-    return _memory("delete", {"ids": chosen, "filter": _filter(conditions)}, _count)
-
-
-def _count_records(conditions: Iterable[Condition]) -> _Request[int]:
-    return _memory("count", {"filter": _filter(conditions)}, _count)
-
-
-def _clear() -> _Request[int]:
-    return _memory("clear", {}, _count)
-
-
-def _log_entry(text: str, level: str, attrs: Mapping[str, Any]) -> str:
-    entry: Dict[str, Any] = {"time": datetime.now(timezone.utc).isoformat(), "level": level, "text": text}
-    if attrs:
-        entry["attrs"] = [{"key": k, "value": str(v)} for k, v in attrs.items()]
-    return _encode(entry, "log")
+def _record(wire: Dict[str, Any]) -> Any:
+    return _match(wire, Record)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -936,6 +619,30 @@ class _Frames:
 # The protocol: JSON-RPC 2.0 and a module's seat
 
 
+class _Request(Generic[T]):
+    """One call of the host's API: its parameters as JSON, and how its result is read."""
+
+    __slots__ = ("failed", "marked", "method", "params", "read", "stops")
+
+    def __init__(
+        self, method: str, params: Union[str, Dict[str, Any]], read: Callable[[Any], T], marked: bool = False,
+        stops: bool = False, failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.method, self.read = method, read
+        self.params = _utf8(params if isinstance(params, str) else _encode(params, method), method)
+        self.marked = marked  # a repetition after a lost connection says that it is one
+        self.stops = stops  # it ends when the module is asked to stop
+        self.failed = failed  # called where it was refused or given up
+
+
+def _nothing(_: Any) -> None:
+    return None
+
+
+def _count(result: Any) -> int:
+    return int(result["count"])
+
+
 class _Call:
     """A call that waits for its answer, over as many connections as that takes."""
 
@@ -959,6 +666,8 @@ class _Call:
 
     def finish(self, result: Any, error: Optional[Error]) -> None:
         self.done, self.result, self.error = True, result, error
+        if error is not None:
+            self.request.failed()
         self.wake()
 
     def value(self) -> Any:
@@ -1097,7 +806,10 @@ class _Core:
 
     def cancel(self, call: _Call) -> None:
         """Nobody waits for the answer any more."""
-        if self._calls.pop(call.id, None) is None or self.state is not _UP or not call.started:
+        if self._calls.pop(call.id, None) is None:
+            return
+        call.request.failed()
+        if self.state is not _UP or not call.started:
             return
         self.out.append(b'{"jsonrpc":"2.0","method":"$/cancel","params":{"id":%d}}' % call.id)
         self._leave(call)
@@ -1139,22 +851,17 @@ class _Core:
             self._held.append(text)
         return True
 
-    @contextlib.contextmanager
-    def subscribing(self, pattern: str) -> Iterator[_Request[None]]:
-        """Around the call that subscribes. The pattern is known here before the host knows it, lest it be forgotten when
-        the host is restarted right after."""
+    def subscribe(self, pattern: str) -> _Request[None]:
+        """The pattern is known here before the host knows it, lest it be forgotten when the host is restarted right
+        after."""
         already = pattern in self._topics
         self._topics[pattern] = None
-        try:
-            yield _pattern("subscribe", pattern)
-        except BaseException:
-            if not already:
-                self._topics.pop(pattern, None)
-            raise
+        forget: Callable[[], None] = lambda: None if already else self._topics.pop(pattern, None)
+        return _Request("subscribe", {"pattern": pattern}, _nothing, failed=forget)
 
     def unsubscribe(self, pattern: str) -> _Request[None]:
         self._topics.pop(pattern, None)
-        return _pattern("unsubscribe", pattern)
+        return _Request("unsubscribe", {"pattern": pattern}, _nothing)
 
     # The greeting: open; then, on a connection made again, all subscriptions; then where the module stands, before all
     # else that is said on it.
@@ -1224,7 +931,7 @@ class _Core:
         if self.queue:
             wire = self.queue.popleft()
             self.hand = wire["seq"]
-            message = Message(wire, f"{self.agent}/{self.module}")
+            message = _message(wire, f"{self.agent}/{self.module}")
         else:
             self._waits = wait
         if not told and (message is not None or wait):
@@ -1249,82 +956,65 @@ class _Core:
 
     def close(self, outcome: str) -> _Request[None]:
         """Says how the module ended: finished, stopped (a message in hand goes back) or died (and counts a death)."""
-        params = {"outcome": outcome, "done": self._done, "hand": self.hand}
-        return _Request("close", _json(params), _nothing)
-
-
-def _refusal(error: Dict[str, Any]) -> Error:
-    code, text = error.get("code"), error.get("message")
-    return _error(code if type(code) is int else 1000, text if isinstance(text, str) else "the host does not say what")
+        return _Request("close", {"outcome": outcome, "done": self._done, "hand": self.hand}, _nothing)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The face for threads
+# The connection
 
 
 class _Socket:
     """A connection to the host, handshake done. Reading is one thread's at a time, writing that of who has the wire's
-    lock; TLS's state is changed under that lock alone."""
+    lock; the state of TLS is changed under that lock alone."""
 
     def __init__(
         self, address: _Address, token: str, context: Optional[ssl.SSLContext], timeout: float, wake: int
     ) -> None:
+        self.frames = _Frames()
         self._tls: Optional[ssl.SSLObject] = None
         self._sealed, self._sealing = ssl.MemoryBIO(), ssl.MemoryBIO()  # what TLS is to read, and has written
-        self.frames = _Frames()
-        self.first = b""  # read together with the handshake
+        self._socket = socket.socket(socket.AF_UNIX) if address.path else socket.socket()
         try:
+            self._socket.settimeout(timeout)
             if address.path:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                self._socket.settimeout(timeout)
                 self._socket.connect(address.path)
             else:
+                self._socket.close()
                 self._socket = socket.create_connection((address.host, address.port), timeout)
                 _keep_alive(self._socket)
-        except OSError as e:
-            if address.path and hasattr(self, "_socket"):
-                self._socket.close()
-            raise address.away(e) from e
-        try:
             if address.tls:
-                self._shake_hands(context or ssl.create_default_context(), address.host)
-            key = _new_key()
+                context = context or ssl.create_default_context()
+                self._tls = context.wrap_bio(self._sealed, self._sealing, server_hostname=address.host)
+                while not self._shaken(self._tls):
+                    self._sealed.write(self._socket.recv(_READ) or _ended())
+            head, key = b"", base64.b64encode(os.urandom(16)).decode()
             self.write(address.greeting(token, key))
-            head = b""
             while b"\r\n\r\n" not in head:
-                data = self._opened(self._socket.recv(_READ))
-                if data is None or len(head) > _MAX_HEAD:
-                    raise Away(f"connect to {address.url}: the connection ended before the host answered")
-                head += data
+                head += self._opened(self._socket.recv(_READ))
+                if len(head) > _MAX_HEAD:
+                    raise Away(f"connect to {address.url}: what answers there is no host of coma")
             head, _, self.first = head.partition(b"\r\n\r\n")
             address.check(head, key)
-        except OSError as e:
+        except BaseException as e:
             self._socket.close()
-            if isinstance(e, Error):
-                raise
-            raise address.away(e) from e
-        except BaseException:
-            self._socket.close()
+            if isinstance(e, OSError) and not isinstance(e, Error):
+                raise address.away(e) from e
             raise
         self._socket.settimeout(None)
-        self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
-        self._poll.register(wake, select.POLLIN)
         self._fd = self._socket.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+        self._poll.register(wake, select.POLLIN)
 
-    def _shake_hands(self, context: ssl.SSLContext, host: str) -> None:
-        self._tls = context.wrap_bio(self._sealed, self._sealing, server_hostname=host)
-        while True:
-            try:
-                self._tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                self._socket.sendall(self._sealing.read())
-                data = self._socket.recv(_READ)
-                if not data:
-                    raise ConnectionError("the connection ended in the TLS handshake") from None
-                self._sealed.write(data)
-        self._socket.sendall(self._sealing.read())
+    def _shaken(self, tls: ssl.SSLObject) -> bool:
+        """One step of the TLS handshake; whether it was the last."""
+        try:
+            tls.do_handshake()
+            return True
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            self._socket.sendall(self._sealing.read())
 
     def wait(self, timeout: Optional[float]) -> Optional[bytes]:
         """Waits until something has come, and returns it as it came: b"" at the end, None where the wire is to look up
@@ -1337,29 +1027,23 @@ class _Socket:
                     return b""  # the connection is lost, in whatever way
         return None
 
-    def _opened(self, data: bytes) -> Optional[bytes]:
-        """What was read, decrypted; None at the end."""
+    def _opened(self, data: bytes) -> bytes:
+        """What was read, decrypted; b"" where that is nothing yet. OSError: the connection is at its end."""
         if not data:
-            return None
+            _ended()
         if self._tls is None:
             return data
         self._sealed.write(data)
-        parts: List[bytes] = []
+        opened = bytearray()
         try:
             while True:
-                part = self._tls.read(_READ)
-                if not part:
-                    return None
-                parts.append(part)
+                opened += self._tls.read(_READ) or _ended()
         except ssl.SSLWantReadError:
-            return b"".join(parts)
-        except ssl.SSLZeroReturnError:
-            return b"".join(parts) or None
+            return bytes(opened)
 
-    def messages(self, data: bytes) -> Optional[List[Tuple[int, bytes]]]:
-        """The messages that are whole by what was read; None at the end."""
-        opened = self._opened(data)
-        return None if opened is None else self.frames.feed(opened)
+    def messages(self, data: bytes) -> List[Tuple[int, bytes]]:
+        """The messages that are whole by what was read. OSError: the connection is at its end."""
+        return self.frames.feed(self._opened(data))
 
     def write(self, data: bytes) -> None:
         if self._tls is not None:
@@ -1376,6 +1060,10 @@ class _Socket:
         self._socket.close()
 
 
+def _ended() -> Any:
+    raise ConnectionError("the connection ended")
+
+
 def _keep_alive(s: socket.socket) -> None:
     """A network's connection of which only this end knows is found out within a minute."""
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -1385,195 +1073,147 @@ def _keep_alive(s: socket.socket) -> None:
             s.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-class _Backoff:
-    """The pauses between attempts to reach a host: 10 ms at first, twice as long each time up to 1 s."""
-
-    def __init__(self) -> None:
-        self._last = 0.0
-
-    def next(self) -> float:
-        self._last = min(max(2 * self._last, 0.01), 1.0)
-        return self._last * random.uniform(0.8, 1.0)  # a hundred modules do not come back at once
-
-    def reset(self) -> None:
-        self._last = 0.0
-
-
 class _Waiter:
-    """A thread that waits for another that reads."""
-
-    __slots__ = ("_lock", "woken")
+    """A thread that waits while another reads for it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lock.acquire()
-        self.woken = False
+        self._woken = True
 
     def wake(self) -> None:
-        if not self.woken:
-            self.woken = True
+        if not self._woken:
+            self._woken = True
             self._lock.release()
 
     def reset(self) -> None:
         self._lock.acquire(blocking=False)
-        self.woken = False
+        self._woken = False
 
     def wait(self, timeout: Optional[float]) -> None:
         self._lock.acquire(timeout=-1 if timeout is None else timeout)
 
 
-_IDLE = 0.05  # seconds without a thread that reads, after which the wire's own does
-
-
 class _Wire:
-    """A core and its connection, for threads.
+    """A core and its connection, which is made again when it is lost.
 
     There is no thread between the socket and who waits for what it brings: of the threads that wait, one reads, for all
-    of them, and when it has what it waits for, another of them reads on. Only while none waits, a thread of the wire's
-    own reads: it notices that the host is restarted, and connects again. All but the waiting itself is done with lock
-    held."""
+    of them, and when it has what it waits for, another of them reads on. A thread of the wire's own, the keeper, reads
+    while no other does (for asyncio, always): it notices that the host is restarted. All but the waiting itself is done
+    with lock held."""
 
     def __init__(
-        self, core: _Core, address: _Address, token: str, context: Optional[ssl.SSLContext], interruptible: bool
+        self, core: _Core, address: _Address, token: str, context: Optional[ssl.SSLContext], shared: bool
     ) -> None:
         self.core = core
         self.lock = threading.Lock()
         self.stopping = False  # the module was asked to stop
-        self.inside = 0  # how deep the main thread is in this file's code
-        self._address, self._token, self._context = address, token, context
-        self._interruptible = interruptible
+        self._dial: Callable[[float], _Socket] = lambda t: _Socket(address, token, context, t, self._wake_out)
+        self._shared = shared  # by the threads that wait; else the keeper alone reads
+        self._away = Away(f"connect to {address.url}: the host ended the connection")
         self._wake_out, self._wake_in = os.pipe()  # read by who reads, to look up
         os.set_blocking(self._wake_out, False)
         os.set_blocking(self._wake_in, False)
         self._socket: Optional[_Socket] = None
         self._reading = False
         self._waiters: Dict[_Waiter, None] = {}
-        self._backoff = _Backoff()
+        self._pause = 0.0  # seconds before the next attempt to reach the host: 10 ms, then twice as long each time
         self._next_attempt = 0.0
         self._closing = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="coma", daemon=True)
         self._keeper_rests = False
         self._keeper_called = threading.Semaphore(0)
-        self._keeper = threading.Thread(target=self._keep, name="coma", daemon=True)
 
     def open(self, timeout: float) -> None:
         """Makes the first connection; where there is none, or the host refuses, that is the caller's to know."""
         try:
             deadline = _time.monotonic() + timeout
             with self.lock:
-                self._attach(_Socket(self._address, self._token, self._context, timeout, self._wake_out))
-                self._until(lambda: self.core.state is not _GREETING or self.core.refusal is not None, deadline, first=True)
+                self._attach(self._dial(timeout))
+                answered = lambda: self.core.resuming or self.core.refusal is not None or self._socket is None
+                self.until(answered, deadline, _Waiter())
                 if not self.core.resuming:
-                    raise self.core.refusal or Away(f"connect to {self._address.url}: the host ended the connection")
-        except BaseException:
-            self._end(Closed("the session is closed"))
-            raise
+                    raise self.core.refusal or self._away
+        except TimeoutError as e:
+            raise Away(f"{self._away}: no answer within {timeout:g} seconds") from e
+        finally:
+            if not self.core.resuming:
+                self.leave()
         self._keeper.start()
 
-    # What the faces' methods are made of.
+    def begin(self, request: _Request[Any], wake: Callable[[], None]) -> _Call:
+        call = self.core.call(request, wake)
+        self.flush()
+        return call
 
-    def ask(self, request: _Request[T], timeout: Optional[float] = None, stops: bool = False) -> T:
-        """Asks the host and waits for its answer; TimeoutError after so many seconds. With stops, Stopped when the
-        module is asked to stop."""
-        deadline = None if timeout is None else _time.monotonic() + timeout
-        with self._here(), self.lock:
-            waiter = _Waiter()
-            call = self.core.call(request, waiter.wake)
-            try:
-                self._flush()
-                self._until(lambda: call.done, deadline, stops, waiter)
-            except BaseException:
-                self.core.cancel(call)
-                self._flush()
-                raise
-        value: T = call.value()
-        return value
+    def cancel(self, call: _Call) -> None:
+        self.core.cancel(call)
+        self.flush()
+
+    def take(self, wait: bool) -> Optional[Message]:
+        """As the core's. What it has to say has left when this returns."""
+        if self.stopping:
+            self.give_up()
+            raise Stopped
+        message = self.core.take(wait)
+        self.flush()
+        return message
+
+    def give_up(self) -> None:
+        self.core.give_up()
+        self.flush()
 
     def tell(self, method: str, params: str) -> bool:
-        with self._here(), self.lock:
-            told = self.core.notify(method, params)
-            self._flush()
-            return told
+        told = self.core.notify(method, params)
+        self.flush()
+        return told
 
-    def take(self, wait: bool, deadline: Optional[float]) -> Optional[Message]:
-        with self._here(), self.lock:
-            if self.stopping:
-                self.core.give_up()
-                self._flush()
-                raise Stopped
-            message = self.core.take(wait)
-            self._flush()
-            while message is None and wait:
-                waiter = _Waiter()
-                self.core.arrived = waiter.wake
-                try:
-                    self._until(lambda: self.core.readable, deadline, True, waiter)
-                    if self.stopping:
-                        raise Stopped
-                    message = self.core.take(True)
-                    self._flush()
-                except BaseException:
-                    if self.core.dead is None:
-                        self.core.give_up()
-                        self._flush()
-                    raise
-            return message
-
-    def stop(self) -> None:
-        """Asks the module to stop. It is called by a signal's handler, which may have interrupted what holds lock."""
-        first, self.stopping = not self.stopping, True
-        self._look_up()
-        if first and self._interruptible and not self.inside and not self.core.hand:
-            raise Stopped
-
-    @contextlib.contextmanager
-    def _here(self) -> Iterator[None]:
-        """Around all that a stop may not interrupt in the middle."""
-        main = threading.current_thread() is threading.main_thread()
-        self.inside += main
-        try:
-            yield
-        finally:
-            self.inside -= main
-
-    def close(self, outcome: str) -> None:
-        """Says how the module ended, waiting for a host that is away for a short while only: it learns of the module's
-        end from whoever runs it, too."""
-        if self.core.dead is None:
-            try:
-                self.ask(self.core.close(outcome), _CLOSE_TIMEOUT)
-            except (TimeoutError, Replaced, Closed):  # a newer generation has the place, as it should
-                pass
-        self._end(Closed("the session is closed"))
+    def look_up(self) -> None:
+        """Makes who reads look at what else there is to do. It takes no lock: signals' handlers call it."""
+        with contextlib.suppress(BlockingIOError):  # it is full of such calls already
+            os.write(self._wake_in, b".")
 
     def leave(self) -> None:
-        """Ends the connection without a word: who runs the module sees how it ended."""
-        self._end(Closed("the session is closed"))
+        """Ends the connection without a word, and waits until nothing of it runs any more."""
+        with self.lock:
+            if self._closing.is_set():
+                return
+            self._closing.set()
+            self.core.fail(Closed("the session is closed"))
+            if self._socket is not None:
+                self._socket.end()
+            self.look_up()
+            self._wake_all()
+        self._keeper_called.release()
+        if self._keeper.ident is not None and self._keeper is not threading.current_thread():
+            self._keeper.join()
+        with self.lock:
+            while self._reading:
+                self._wait(_Waiter(), None)
+            self._hand_over()
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+            os.close(self._wake_in)
+            os.close(self._wake_out)
 
     # Waiting.
 
-    def _until(
-        self,
-        ready: Callable[[], bool],
-        deadline: Optional[float],
-        stops: bool = False,
-        waiter: Optional[_Waiter] = None,
-        first: bool = False,
-    ) -> None:
-        """Returns when ready, reading what the host sends for as long as nobody else does. Called with lock held."""
+    def until(self, ready: Callable[[], bool], deadline: Optional[float], waiter: _Waiter, stops: bool = False) -> None:
+        """Returns when ready, reading what the host sends for as long as nobody else does. TimeoutError at deadline;
+        with stops, Stopped when the module is asked to stop. Called with lock held."""
         try:
             while not ready():
                 if stops and self.stopping:
                     raise Stopped
                 left = None if deadline is None else deadline - _time.monotonic()
                 if left is not None and left <= 0:
-                    raise TimeoutError("the host has not answered in time" if not stops else "nothing has come in time")
+                    raise TimeoutError("it has not come in time")
                 if self._reading:
-                    waiter = waiter or _Waiter()
                     self._wait(waiter, left)
                     continue
                 self._reading = True
                 try:
-                    self._read(left, first)
+                    self._read(left)
                 finally:
                     self._reading = False
         finally:
@@ -1589,6 +1229,10 @@ class _Wire:
             self.lock.acquire()
             self._waiters.pop(waiter, None)
 
+    def _wake_all(self) -> None:
+        for waiter in self._waiters:
+            waiter.wake()
+
     def _hand_over(self) -> None:
         """Who has what it waited for leaves the reading to another."""
         if self._reading:
@@ -1602,20 +1246,20 @@ class _Wire:
 
     def _keep(self) -> None:
         """Reads while nobody else does."""
-        while not self._closing.wait(_IDLE):
+        while not self._closing.wait(_IDLE if self._shared else 0):
             with self.lock:
                 self._keeper_rests = self._reading
                 if not self._reading:
-                    self._until(lambda: bool(self._waiters) or self._closing.is_set(), None)
+                    self.until(lambda: bool(self._waiters) or self._closing.is_set(), None, _Waiter())
             if self._keeper_rests:
                 self._keeper_called.acquire()
 
-    def _read(self, left: Optional[float], first: bool) -> None:
+    # Reading and writing.
+
+    def _read(self, left: Optional[float]) -> None:
         """One look at the connection, or one attempt to make it again."""
         s = self._socket
         if s is None:
-            if first:
-                raise Away(f"connect to {self._address.url}: the host ended the connection")
             self._connect_again(left)
             return
         self.lock.release()
@@ -1627,21 +1271,11 @@ class _Wire:
             self._looked_up()
             return
         try:
-            messages = s.messages(data)
-            if messages is not None:
-                self._take_in(messages)
+            self._take_in(s.messages(data))
         except _Broken as e:
-            self._write(_close_frame(e.code))
-            messages = None
-        except OSError:  # of TLS
-            messages = None
-        if messages is None:
+            self._write(_frame(_CLOSE, e.code.to_bytes(2, "big")))
             self._lose()
-            return
-        self._flush()
-        if self.core.refusal is not None and not first:
-            if self.core.refused_for_good(_time.monotonic()):
-                self.core.fail(self.core.refusal)
+        except OSError:
             self._lose()
 
     def _take_in(self, messages: List[Tuple[int, bytes]]) -> None:
@@ -1652,15 +1286,23 @@ class _Wire:
                 self._write(_frame(_PONG, payload))
             elif opcode == _CLOSE:
                 raise _Broken(1000, "the host has closed the connection")
+        self.flush()
+        if self.core.refusal is not None and self.core.resuming:
+            if self.core.refused_for_good(_time.monotonic()):
+                self.core.fail(self.core.refusal)
+            self._lose()
 
-    def _flush(self) -> None:
-        """Writes what the core has to say: what is ready together leaves together."""
+    def flush(self) -> None:
+        """Writes what the core has to say: what is ready together leaves together, up to about a megabyte."""
         out = self.core.out
-        if not out or self._socket is None:
-            return
-        for payload in _batches(out):
+        while out and self._socket is not None:
+            n = size = 0
+            while n < len(out) and (n == 0 or size + len(out[n]) < 1 << 20):
+                size += len(out[n])
+                n += 1
+            payload = out[0] if n == 1 else b"[" + b",".join(out[:n]) + b"]"
+            del out[:n]
             self._write(_frame(_TEXT, payload))
-        out.clear()
 
     def _write(self, data: bytes) -> None:
         if self._socket is None:
@@ -1676,289 +1318,430 @@ class _Wire:
     def _attach(self, s: _Socket) -> None:
         self._socket = s
         self.core.attached()
-        self._flush()
-        self._take_in(s.frames.feed(s.first))
+        self.flush()
+        try:
+            self._take_in(s.frames.feed(s.first))
+        except _Broken:
+            self._lose()
 
     def _lose(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
         if self.core.state is _UP:
-            self._backoff.reset()
+            self._pause = 0.0
         self.core.lost()
-        self._next_attempt = _time.monotonic() + self._backoff.next()
+        self._back_off()
+
+    def _back_off(self) -> None:
+        self._pause = min(max(2 * self._pause, 0.01), 1.0)
+        # A hundred modules do not come back all at once.
+        self._next_attempt = _time.monotonic() + self._pause * random.uniform(0.8, 1.0)
 
     def _connect_again(self, left: Optional[float]) -> None:
         pause = self._next_attempt - _time.monotonic()
         s: Optional[_Socket] = None
-        refusal: Optional[Error] = None
         self.lock.release()
         try:
             if pause > 0:
                 select.select([self._wake_out], [], [], pause if left is None else min(pause, left))
+                e: Optional[Error] = None
             else:
-                timeout = _DIAL_TIMEOUT if left is None else min(left, _DIAL_TIMEOUT)
-                s = _Socket(self._address, self._token, self._context, timeout, self._wake_out)
-        except Away:
-            pass
-        except Error as e:
-            refusal = e
+                s = self._dial(_DIAL_TIMEOUT if left is None else min(left, _DIAL_TIMEOUT))
+        except Error as refused:
+            e = refused
         finally:
             self.lock.acquire()
-        if s is not None and self.core.dead is not None:
-            s.close()
+        if s is not None and self.core.dead is None:
+            self._attach(s)
         elif s is not None:
-            try:
-                self._attach(s)
-            except _Broken:
-                self._lose()
-        elif refusal is not None:
-            self.core.fail(refusal)
-        elif pause > 0:
+            s.close()
+        elif e is None:
             self._looked_up()
+        elif isinstance(e, Away):
+            self._back_off()
         else:
-            self._next_attempt = _time.monotonic() + self._backoff.next()
-
-    def _look_up(self) -> None:
-        """Makes who waits look at what else there is to do."""
-        with contextlib.suppress(BlockingIOError):  # it is full of such calls already
-            os.write(self._wake_in, b".")
+            self.core.fail(e)
 
     def _looked_up(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_out, 64)
-        for waiter in self._waiters:
-            waiter.wake()
-
-    def _end(self, e: Error) -> None:
-        with self._here():
-            with self.lock:
-                if self._closing.is_set():
-                    return
-                self._closing.set()
-                self.core.fail(e)
-                if self._socket is not None:
-                    self._socket.end()
-                self._look_up()
-                for waiter in self._waiters:
-                    waiter.wake()
-            self._keeper_called.release()
-            if self._keeper.ident is not None and self._keeper is not threading.current_thread():
-                self._keeper.join()
-            with self.lock:
-                waiter = _Waiter()
-                while self._reading:
-                    self._wait(waiter, None)
-                self._hand_over()
-                if self._socket is not None:
-                    self._socket.close()
-                    self._socket = None
-                os.close(self._wake_in)
-                os.close(self._wake_out)
+        self._wake_all()
 
 
-def _batches(out: Sequence[bytes]) -> Iterator[bytes]:
-    """Messages as the payloads of frames: arrays of about a megabyte at most, or larger messages alone."""
-    if len(out) == 1:
-        yield out[0]
-        return
-    batch: List[bytes] = []
-    size = 0
-    for text in out:
-        if batch and size + len(text) > 1 << 20:
-            yield b"[" + b",".join(batch) + b"]"
-            batch, size = [], 0
-        batch.append(text)
-        size += len(text)
-    yield b"[" + b",".join(batch) + b"]"
+# ---------------------------------------------------------------------------------------------------------------------
+# What is asked of the host, by both faces
 
 
-class Memory:
-    """The agent's shared memory: records of text, found again by time, by what they say, or by their metadata. What add
-    has returned for is on disk. All modules of an agent see the same records at once.
-
-    Conditions, such as key("mood").equal("calm"), narrow a call; all must hold. since (inclusive) and until (exclusive)
-    are times with a time zone. With vectors=True the records of the answer carry theirs. timeout is in seconds; None
-    waits, also for a host that is restarted."""
+class _Face:
+    """What speaks through a wire: _ask waits for the answer, or returns what is awaited for it."""
 
     def __init__(self, wire: _Wire) -> None:
         self._wire = wire
 
+    def _ask(self, request: _Request[Any]) -> Any:
+        raise NotImplementedError
+
+
+class _Threads(_Face):
+    """The face for threads."""
+
+
+class _Tasks(_Face):
+    """The face for asyncio."""
+
+
+class _asks(Generic[P, T]):
+    """Makes a method of both faces of a function that says what is asked: for threads it returns the answer, for asyncio
+    it returns what is awaited for it."""
+
+    def __init__(self, says: Callable[Concatenate[Any, P], _Request[T]]) -> None:
+        self._says = says
+
+    @overload
+    def __get__(self, face: None, kind: Any) -> Callable[..., Any]: ...
+    @overload
+    def __get__(self, face: _Threads, kind: Any) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, face: _Tasks, kind: Any) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, face: Optional[_Face], kind: Any) -> Callable[..., Any]:
+        if face is None:
+            return self._says
+        ask, says = face._ask, self._says
+        return lambda *args, **options: ask(says(face, *args, **options))
+
+
+def _select(
+    conditions: Iterable[Condition], since: Optional[datetime] = None, until: Optional[datetime] = None, **rest: Any
+) -> Dict[str, Any]:
+    """What narrows a call on a memory, as it crosses."""
+    rest.update((name, _rfc3339(t)) for name, t in (("since", since), ("until", until)) if t is not None)
+    filters = [c.filter for c in conditions]
+    if filters:
+        rest["filter"] = filters[0] if len(filters) == 1 else {"op": "and", "filters": filters}
+    return rest
+
+
+class _Remembers(_Face):
+    """The agent's shared memory: records of text, found again by time, by what they say, or by their metadata. What add
+    has returned for is on disk. All modules of an agent see the same records at once.
+
+    Conditions, such as key("mood").equal("calm"), narrow a call; all must hold. since (inclusive) and until (exclusive)
+    are times with a time zone. With vectors=True the records of the answer carry theirs."""
+
+    @_asks
     def add(
-        self,
-        text: str,
-        metadata: Optional[Metadata] = None,
-        *,
-        ttl: Union[float, timedelta, None] = None,
-        time: Optional[datetime] = None,
-        vector: Optional[Vector] = None,
-        timeout: Optional[float] = None,
-    ) -> str:
+        self, text: str, metadata: Optional[Metadata] = None, *, ttl: Union[float, timedelta, None] = None,
+        time: Optional[datetime] = None, vector: Optional[Vector] = None,
+    ) -> _Request[str]:
         """Remembers text and returns the new record's ID. metadata are strings, integers, floats and bools; ttl, in
         seconds, makes it remember for that long only; time is now if None; vector is made from text if None."""
-        return self.add_records([_one_record(text, metadata, ttl, time, vector)], timeout=timeout)[0]
+        expires = None
+        if ttl is not None:
+            expires = datetime.now(timezone.utc) + (ttl if isinstance(ttl, timedelta) else timedelta(seconds=ttl))
+        record = Record(text, self._wire.core.new_id(), time, dict(metadata or {}), vector, expires)
+        return _Request("memory.add", {"records": [_wire_record(record)]}, lambda result: str(result[0]))
 
-    def add_records(self, records: Iterable[Record], *, timeout: Optional[float] = None) -> List[str]:
+    @_asks
+    def add_records(self, records: Iterable[Record]) -> _Request[List[str]]:
         """Remembers all records, or none if one of them is wrong, and returns their IDs in order. A record whose ID is
         there already is left as it is."""
-        return self._wire.ask(_add(self._wire.core.new_id, records), timeout)
+        wire = [_wire_record(r) for r in records]
+        for r in wire:
+            r["id"] = r["id"] or self._wire.core.new_id()  # so that asking again adds nothing twice
+        return _Request("memory.add", {"records": wire}, lambda result: list(result or ()))
 
+    @_asks
     def get(
-        self,
-        limit: int = 0,
-        *conditions: Condition,
-        oldest: bool = False,
-        since: Optional[datetime] = None,
-        until: Optional[datetime] = None,
-        ids: Optional[Iterable[str]] = None,
-        vectors: bool = False,
-        timeout: Optional[float] = None,
-    ) -> List[Record]:
+        self, limit: int = 0, *conditions: Condition, oldest: bool = False, since: Optional[datetime] = None,
+        until: Optional[datetime] = None, ids: Optional[Iterable[str]] = None, vectors: bool = False,
+    ) -> _Request[List[Record]]:
         """Returns the newest limit records (all, if limit is 0), newest first; with oldest, the oldest, oldest first.
         ids chooses records by their IDs; no ID at all chooses no record."""
-        request = _get(limit, conditions, oldest, since, until, ids, vectors)
-        return [] if request is None else self._wire.ask(request, timeout)
+        chosen = None if ids is None else list(ids)
+        select = _select(conditions, since, until, ids=chosen, limit=limit, oldest=oldest, vectors=vectors)
+        # To the host, no IDs would be all records.
+        return _Request("" if chosen == [] else "memory.get", {"select": select}, lambda found: list(map(_record, found or ())))
 
+    @_asks
     def query(
-        self,
-        text: str,
-        k: int = 10,
-        *conditions: Condition,
-        since: Optional[datetime] = None,
-        until: Optional[datetime] = None,
-        vectors: bool = False,
-        timeout: Optional[float] = None,
-    ) -> List[Match]:
+        self, text: str, k: int = 10, *conditions: Condition, since: Optional[datetime] = None,
+        until: Optional[datetime] = None, vectors: bool = False,
+    ) -> _Request[List[Match]]:
         """Returns the k records that are nearest to text, nearest first."""
-        return self._wire.ask(_query(_question(text, None, k, conditions, since, until, vectors)), timeout)
+        query = _select(conditions, since, until, text=text, k=k, vectors=vectors)
+        return _Request("memory.query", {"query": query}, _matches)
 
+    @_asks
     def query_vector(
-        self,
-        vector: Vector,
-        k: int = 10,
-        *conditions: Condition,
-        since: Optional[datetime] = None,
-        until: Optional[datetime] = None,
-        vectors: bool = False,
-        timeout: Optional[float] = None,
-    ) -> List[Match]:
+        self, vector: Vector, k: int = 10, *conditions: Condition, since: Optional[datetime] = None,
+        until: Optional[datetime] = None, vectors: bool = False,
+    ) -> _Request[List[Match]]:
         """Is query for a vector of the caller's own, in as many dimensions as the memory's."""
-        return self._wire.ask(_query(_question("", vector, k, conditions, since, until, vectors)), timeout)
+        query = _select(conditions, since, until, vector=_some(vector), k=k, vectors=vectors)
+        return _Request("memory.query", {"query": query}, _matches)
 
+    @_asks
     def retrieve(
-        self,
-        retriever: Retriever,
-        text: str = "",
-        k: int = 10,
-        *conditions: Condition,
-        since: Optional[datetime] = None,
-        until: Optional[datetime] = None,
-        vectors: bool = False,
-        timeout: Optional[float] = None,
-    ) -> List[Match]:
+        self, retriever: _Retriever, text: str = "", k: int = 10, *conditions: Condition,
+        since: Optional[datetime] = None, until: Optional[datetime] = None, vectors: bool = False,
+    ) -> _Request[List[Match]]:
         """Returns up to k records that matter for text by the rule of retriever, what matters most first."""
-        question = _question(text, None, k, conditions, since, until, vectors)
-        return self._wire.ask(_retrieve(retriever, question), timeout)
+        query = _select(conditions, since, until, text=text, k=k, vectors=vectors)
+        return _Request("memory.retrieve", {"retrieval": {**query, **retriever._wire()}}, _matches)
 
+    @_asks
     def retrieve_vector(
-        self,
-        retriever: Retriever,
-        vector: Vector,
-        k: int = 10,
-        *conditions: Condition,
-        since: Optional[datetime] = None,
-        until: Optional[datetime] = None,
-        vectors: bool = False,
-        timeout: Optional[float] = None,
-    ) -> List[Match]:
+        self, retriever: _Retriever, vector: Vector, k: int = 10, *conditions: Condition,
+        since: Optional[datetime] = None, until: Optional[datetime] = None, vectors: bool = False,
+    ) -> _Request[List[Match]]:
         """Is retrieve for a vector of the caller's own."""
-        question = _question("", vector, k, conditions, since, until, vectors)
-        return self._wire.ask(_retrieve(retriever, question), timeout)
+        query = _select(conditions, since, until, vector=_some(vector), k=k, vectors=vectors)
+        return _Request("memory.retrieve", {"retrieval": {**query, **retriever._wire()}}, _matches)
 
-    def update(self, records: Iterable[Record], *, timeout: Optional[float] = None) -> None:
+    @_asks
+    def update(self, records: Iterable[Record]) -> _Request[None]:
         """Changes the records with the given IDs: fields that are set replace what was there; a new text is embedded
         again. If an ID is unknown, nothing is changed and the error is NotFound."""
-        self._wire.ask(_update(records), timeout)
+        return _Request("memory.update", {"records": [_wire_record(r) for r in records]}, _nothing)
 
-    def delete(
-        self, *conditions: Condition, ids: Optional[Iterable[str]] = None, timeout: Optional[float] = None
-    ) -> int:
+    @_asks
+    def delete(self, *conditions: Condition, ids: Optional[Iterable[str]] = None) -> _Request[int]:
         """Forgets the records that ids or conditions choose (at least one is needed) and returns how many there were."""
-        request = _delete(conditions, ids)
-        return 0 if request is None else self._wire.ask(request, timeout)
+        chosen = None if ids is None else list(ids)
+        return _Request("" if chosen == [] else "memory.delete", _select(conditions, ids=chosen), _count)
 
-    def count(self, *conditions: Condition, timeout: Optional[float] = None) -> int:
+    @_asks
+    def count(self, *conditions: Condition) -> _Request[int]:
         """Counts the records that fulfil all conditions; without one, all records."""
-        return self._wire.ask(_count_records(conditions), timeout)
+        return _Request("memory.count", _select(conditions), _count)
 
-    def clear(self, *, timeout: Optional[float] = None) -> int:
+    @_asks
+    def clear(self) -> _Request[int]:
         """Forgets everything and returns how many records there were."""
-        return self._wire.ask(_clear(), timeout)
+        return _Request("memory.clear", {}, _count)
 
 
-class Agent:
-    """A module's view of the agent that it is a part of: its own name, its mailbox, the other modules, the person at the
-    console and the memory that all modules share. It is made by connect, is safe for use by several threads, and is a
-    context manager: its end closes the session with what has become of the module.
+def _matches(found: Any) -> List[Match]:
+    return list(map(_match, found or ()))
 
-    timeout is in seconds and ends a call with TimeoutError; None waits, also for a host that is restarted."""
+
+def _some(vector: Vector) -> List[float]:
+    floats = _floats(vector)
+    if not floats:  # the host would take it for a question of no text, which is near to nothing
+        raise Invalid("query records: the vector is empty")
+    return floats
+
+
+class _Speaks(_Face):
+    """What an agent of both faces says."""
 
     def __init__(self, wire: _Wire, inside: bool) -> None:
-        core = wire.core
-        self.name = core.agent  #: the agent's name
-        self.module = core.module  #: this module's name
-        self.generation = core.generation  #: 1 for the module's first loaded version, one more with every reload
-        self.memory = Memory(wire)  #: the agent's shared memory
-        self._wire = wire
-        self._receiving = threading.Lock()
-        self._inside = inside
-        self._signals = _Signals()
-        if inside:
-            self._signals.take(wire.stop)
+        super().__init__(wire)
+        self.name = wire.core.agent  #: the agent's name
+        self.module = wire.core.module  #: this module's name
+        self.generation = wire.core.generation  #: 1 for the first loaded version, one more with every reload
+        self._inside = inside  # coma runs this program
         self._iterated = False  # a loop over the agent has ended because of a stop
-        atexit.register(self._exit)
+        self._restore: Callable[[], None] = lambda: None
 
+    @_asks
     def send(
-        self,
-        to: str,
-        text: Union[str, bytes],
-        *,
-        content_type: str = "",
-        headers: Optional[Mapping[str, str]] = None,
-        reply_to: str = "",
-        correlation_id: str = "",
-        deadline: Optional[datetime] = None,
-        id: str = "",
-        timeout: Optional[float] = None,
-    ) -> None:
+        self, to: str, text: Union[str, bytes], *, content_type: str = "", headers: Optional[Mapping[str, str]] = None,
+        reply_to: str = "", correlation_id: str = "", deadline: Optional[datetime] = None, id: str = "",
+    ) -> _Request[None]:
         """Puts text (any bytes) into the mailbox of module to, which is "module" for one of the same agent or
         "agent/module" for another's. It returns once the host has the message. While that mailbox is full it waits.
         Unknown: nobody runs or has run such a module. TooLarge: over 16 MiB. id: of two messages with one ID that
         arrive shortly after each other, a host may keep only the first; "" makes one."""
+        what, name, size = "send to " + to, "text", len(text)
+        if not isinstance(text, str):
+            data = bytes(text)
+            try:
+                text = data.decode()
+            except UnicodeDecodeError:
+                name, text = "data", base64.b64encode(data).decode()
+        elif size > MAX_MESSAGE_BYTES // 4:
+            size = len(_utf8(text, what))
+        if size > MAX_MESSAGE_BYTES:
+            raise TooLarge(f"{what}: message of {size} bytes: at most {MAX_MESSAGE_BYTES}")
         id = id or self._wire.core.new_id()
-        request = _send(id, to, text, content_type, headers, reply_to, correlation_id, deadline)
-        self._wire.ask(request, timeout)
+        params = f'{{"id":{_encode(id, what)},"to":{_encode(to, what)},"{name}":{_encode(text, what)}'
+        if content_type or headers or reply_to or correlation_id or deadline:
+            rest: Dict[str, Any] = {"content_type": content_type, "reply_to": reply_to, "correlation_id": correlation_id}
+            if headers:
+                rest["headers"] = dict(headers)
+            if deadline:
+                rest["deadline"] = (_aware(deadline) - _EPOCH) // timedelta(microseconds=1) * 1000
+            params += "," + _encode(rest, what)[1:-1]
+        return _Request("send", params + "}", _nothing, marked=True)
 
-    def send_json(self, to: str, value: Any, *, timeout: Optional[float] = None) -> None:
+    @_asks
+    def send_json(self, to: str, value: Any) -> _Request[None]:
         """Sends value as JSON, with content type application/json. The receiver reads it with Message.json."""
-        self._wire.ask(_send_json(self._wire.core.new_id(), to, value), timeout)
+        text = _encode(value, "send to " + to)
+        return _Speaks.send(self, to, text, content_type="application/json")  # type: ignore[no-any-return]
+
+    @_asks
+    def pending(self) -> _Request[int]:
+        """Counts the messages that wait in the module's mailbox, without the one received last."""
+        return _Request("pending", "{}", _count)
+
+    @_asks
+    def publish(self, topic: str, text: Union[str, bytes], *, retain: bool = False) -> _Request[None]:
+        """Sends text (any bytes) to an MQTT topic: actuators, other systems, whoever subscribes."""
+        payload = _utf8(text, "publish") if isinstance(text, str) else bytes(text)
+        if len(payload) > MAX_MESSAGE_BYTES:
+            raise TooLarge(f"publish on {topic}: {len(payload)} bytes: at most {MAX_MESSAGE_BYTES}")
+        params = {"topic": topic, "payload": base64.b64encode(payload).decode(), "retain": retain}
+        return _Request("publish", params, _nothing)
+
+    @_asks
+    def publish_retained(self, topic: str, text: Union[str, bytes]) -> _Request[None]:
+        """Is publish, and the broker keeps the text for those who subscribe later. An empty text removes it."""
+        return _Speaks.publish(self, topic, text, retain=True)  # type: ignore[no-any-return]
+
+    @_asks
+    def subscribe(self, pattern: str) -> _Request[None]:
+        """Lets what is published on topics that match pattern arrive by receive, with Message.topic set. A pattern is
+        MQTT's: + stands for one level, # at the end for all levels below. A subscription holds over a reload if the new
+        generation subscribes again before it first receives. When the mailbox is full, the oldest waiting publication
+        makes room for the newest; messages that were sent to the module are never dropped."""
+        return self._wire.core.subscribe(pattern)
+
+    @_asks
+    def unsubscribe(self, pattern: str) -> _Request[None]:
+        """Ends what subscribe began."""
+        return self._wire.core.unsubscribe(pattern)
+
+    @_asks
+    def input(self, prompt: str = "") -> _Request[str]:
+        """Asks the person at the console and returns the line that is answered. Modules that ask at the same time wait
+        for each other. NoInput: there is nobody to ask (any more). Stopped: the module was asked to stop."""
+        return _Request("input", {"text": prompt}, lambda result: str(result["text"]), stops=True)
+
+    @_asks
+    def keep(self, key: str, value: Any) -> _Request[None]:
+        """Stores value, as JSON, under key for later generations of this module: after a reload, a restart or a crash,
+        kept has it. None removes the key. Values are small (1 MiB); what other modules should know belongs into
+        memory."""
+        params: Dict[str, Any] = {"key": key}
+        if value is not None:
+            text = _utf8(_encode(value, f"keep {key!r}"), "keep")
+            params.update(value=base64.b64encode(text).decode(), found=True)
+        return _Request("keep", params, _nothing)
+
+    @_asks
+    def kept(self, key: str, default: Any = None) -> _Request[Any]:
+        """Returns what keep stored under key, or default where nothing is kept."""
+        read = lambda result: json.loads(base64.b64decode(result["value"])) if result.get("found") else default
+        return _Request("kept", {"key": key}, read)
+
+    def print(self, *args: object, sep: str = " ", end: str = "") -> None:
+        """Writes to the person at the console, as print does but without adding a line end: a stream of tokens can be
+        printed piece by piece. Where the host is out of reach, it goes to standard output, which is the log's."""
+        text = sep.join(map(str, args)) + end
+        if not self._tell("print", _encode({"text": text}, "print")):
+            print(text, end="", flush=True)
+
+    def log(self, *args: object, level: str = "INFO", **attrs: object) -> None:
+        """Writes a line to the module's log, as print forms it, with attrs as key=value. level is DEBUG, INFO, WARN or
+        ERROR. What a module prints to its standard output or standard error is logged too, a line an entry."""
+        text = " ".join(map(str, args))
+        entry: Dict[str, Any] = {"time": _rfc3339(datetime.now(timezone.utc)), "level": level, "text": text}
+        entry["attrs"] = [{"key": k, "value": str(v)} for k, v in attrs.items()]
+        if not self._tell("log", _encode(entry, "log")):  # the host is out of reach
+            print(text, *(f"{k}={v}" for k, v in attrs.items()), file=sys.stderr)
+
+    def _tell(self, method: str, params: str) -> bool:
+        with self._wire.lock:
+            return self._wire.tell(method, params)
+
+    def _on_sigterm(self, stop: Callable[[], None]) -> None:
+        """SIGTERM asks the module to stop, for as long as the session lasts. A program that has a handler keeps it.
+        Threads that end with Stopped end quietly, as those that end with SystemExit do."""
+        main = threading.current_thread() is threading.main_thread()
+        if not self._inside or not main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+            return
+        handler = lambda _number, _frame: stop()
+        hook = threading.excepthook
+        quiet = lambda args: None if args.exc_type is Stopped else hook(args)
+        signal.signal(signal.SIGTERM, handler)
+        threading.excepthook = quiet
+
+        def restore() -> None:
+            if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is handler:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            if threading.excepthook is quiet:
+                threading.excepthook = hook
+
+        self._restore = restore
+
+
+def _outcome(e: Optional[BaseException]) -> str:
+    if e is None or (isinstance(e, SystemExit) and not isinstance(e, Stopped) and e.code in (None, 0)):
+        return "finished"
+    return "stopped" if isinstance(e, (Stopped, KeyboardInterrupt, asyncio.CancelledError)) else "died"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The face for threads
+
+
+class Memory(_Threads, _Remembers):
+    __doc__ = _Remembers.__doc__
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(agent._wire)
+        self._ask = agent._ask  # type: ignore[method-assign]
+
+
+class Agent(_Threads, _Speaks):
+    """A module's view of the agent that it is a part of: its own name, its mailbox, the other modules, the person at the
+    console and the memory that all modules share. It is made by connect, is safe for use by several threads, and is a
+    context manager: its end closes the session with what has become of the module.
+
+    timeout bounds every call but receive, in seconds: TimeoutError. None, as it is at first, waits, also for a host that
+    is restarted, a mailbox that is full or a person."""
+
+    timeout: Optional[float] = None
+
+    def __init__(self, wire: _Wire, inside: bool) -> None:
+        super().__init__(wire, inside)
+        self.memory = Memory(self)  #: the agent's shared memory
+        self._receiving = threading.Lock()
+        self._depth = 0  # of the main thread in this file's code
+        self._interruptible = threading.current_thread() is threading.main_thread()
+        self._on_sigterm(self._stop)
+        atexit.register(self._exit)
 
     def receive(self, timeout: Optional[float] = None) -> Message:
         """Waits for the next message and returns it. Calling receive (or try_receive) also tells the host that the
-        message received before is finished with. Stopped: the module was asked to stop."""
-        deadline = None if timeout is None else _time.monotonic() + timeout
-        with self._alone(timeout):
-            message = self._wire.take(True, deadline)
-        assert message is not None
-        return message
+        message received before is finished with. TimeoutError: none has come within timeout seconds. Stopped: the
+        module was asked to stop."""
+        wire, deadline = self._wire, _deadline(timeout)
+        with self._alone(timeout), self._here(), wire.lock:
+            message = wire.take(True)
+            while message is None:
+                waiter = _Waiter()
+                wire.core.arrived = waiter.wake
+                try:
+                    wire.until(lambda: wire.core.readable or wire.stopping, deadline, waiter)
+                    message = wire.take(True)
+                except BaseException:
+                    wire.give_up()
+                    raise
+            return message
 
     def try_receive(self) -> Optional[Message]:
         """Is receive that does not wait: None where no message is there."""
-        with self._alone(None):
-            message = self._wire.take(False, None)
+        with self._alone(None), self._here():
+            with self._wire.lock:
+                message = self._wire.take(False)
             if message is None:
-                self._wire.ask(self._wire.core.poll())
-                message = self._wire.take(False, None)
+                self._ask(self._wire.core.poll())
+                with self._wire.lock:
+                    message = self._wire.take(False)
             return message
 
     def __iter__(self) -> Iterator[Message]:
@@ -1973,6 +1756,50 @@ class Agent:
                 return
             yield message
 
+    def close(self, outcome: str = "finished") -> None:
+        """Ends the session: "finished" (a message in hand is done with), "stopped" (it goes back to the mailbox) or
+        "died" (and that counts as one death of the message). Leaving the context manager does it."""
+        atexit.unregister(self._exit)
+        self._restore()
+        self._close(outcome)
+
+    def _close(self, outcome: str) -> None:
+        if self._wire.core.dead is None:
+            with contextlib.suppress(TimeoutError, Replaced, Closed):  # a newer generation has the place, as it should
+                self._ask(self._wire.core.close(outcome), _CLOSE_TIMEOUT)
+        self._wire.leave()
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, _kind: Any, e: Optional[BaseException], _trace: Any) -> None:
+        self.close(_outcome(e))
+
+    def _exit(self) -> None:
+        """The program ends without having closed the session. Where coma runs it, the host sees how."""
+        self._restore()
+        if self._inside:
+            self._wire.leave()
+        else:
+            self._close("died" if getattr(sys, "last_type", None) is not None else "finished")
+
+    def _ask(self, request: _Request[Any], timeout: Optional[float] = None) -> Any:
+        if not request.method:
+            return request.read({"count": 0} if request.read is _count else ())
+        wire, waiter, deadline = self._wire, _Waiter(), _deadline(self.timeout if timeout is None else timeout)
+        with self._here(), wire.lock:
+            call = wire.begin(request, waiter.wake)
+            try:
+                wire.until(lambda: call.done, deadline, waiter, request.stops)
+            except BaseException:
+                wire.cancel(call)
+                raise
+        return call.value()
+
+    def _tell(self, method: str, params: str) -> bool:
+        with self._here():
+            return super()._tell(method, params)
+
     @contextlib.contextmanager
     def _alone(self, timeout: Optional[float]) -> Iterator[None]:
         """One receive at a time."""
@@ -1983,135 +1810,31 @@ class Agent:
         finally:
             self._receiving.release()
 
-    def pending(self, *, timeout: Optional[float] = None) -> int:
-        """Counts the messages that wait in the module's mailbox, without the one received last."""
-        return self._wire.ask(_pending(), timeout)
+    @contextlib.contextmanager
+    def _here(self) -> Iterator[None]:
+        """Around all that a stop may not interrupt in the middle."""
+        main = threading.current_thread() is threading.main_thread()
+        self._depth += main
+        try:
+            yield
+        finally:
+            self._depth -= main
 
-    def publish(self, topic: str, text: Union[str, bytes], *, timeout: Optional[float] = None) -> None:
-        """Sends text (any bytes) to an MQTT topic: actuators, other systems, whoever subscribes."""
-        self._wire.ask(_publish(topic, text, False), timeout)
-
-    def publish_retained(self, topic: str, text: Union[str, bytes], *, timeout: Optional[float] = None) -> None:
-        """Is publish, and the broker keeps the text for those who subscribe later. An empty text removes it."""
-        self._wire.ask(_publish(topic, text, True), timeout)
-
-    def subscribe(self, pattern: str, *, timeout: Optional[float] = None) -> None:
-        """Lets what is published on topics that match pattern arrive by receive, with Message.topic set. A pattern is
-        MQTT's: + stands for one level, # at the end for all levels below. A subscription holds over a reload if the new
-        generation subscribes again before it first receives. When the mailbox is full, the oldest waiting publication
-        makes room for the newest; messages that were sent to the module are never dropped."""
-        with self._wire.core.subscribing(pattern) as request:
-            self._wire.ask(request, timeout)
-
-    def unsubscribe(self, pattern: str, *, timeout: Optional[float] = None) -> None:
-        """Ends what subscribe began."""
-        self._wire.ask(self._wire.core.unsubscribe(pattern), timeout)
-
-    def print(self, *args: object, sep: str = " ", end: str = "") -> None:
-        """Writes to the person at the console, as print does but without adding a line end: a stream of tokens can be
-        printed piece by piece."""
-        text = sep.join(map(str, args)) + end
-        if not self._wire.tell("print", _encode({"text": text}, "print")):
-            _print_here(text)
-
-    def input(self, prompt: str = "", *, timeout: Optional[float] = None) -> str:
-        """Asks the person at the console and returns the line that is answered. Modules that ask at the same time wait
-        for each other. NoInput: there is nobody to ask (any more). Stopped: the module was asked to stop."""
-        return self._wire.ask(_input(prompt), timeout, stops=True)
-
-    def keep(self, key: str, value: Any, *, timeout: Optional[float] = None) -> None:
-        """Stores value, as JSON, under key for later generations of this module: after a reload, a restart or a crash,
-        kept has it. None removes the key. Values are small (1 MiB); what other modules should know belongs into
-        memory."""
-        self._wire.ask(_keep(key, value), timeout)
-
-    def kept(self, key: str, default: Any = None, *, timeout: Optional[float] = None) -> Any:
-        """Returns what keep stored under key, or default where nothing is kept."""
-        return self._wire.ask(_kept(key, default), timeout)
-
-    def log(self, *args: object, level: str = "INFO", **attrs: object) -> None:
-        """Writes a line to the module's log, as print forms it, with attrs as key=value. level is DEBUG, INFO, WARN or
-        ERROR. What a module prints to its standard output or standard error is logged too, a line an entry."""
-        text = " ".join(map(str, args))
-        if not self._wire.tell("log", _log_entry(text, level, attrs)):
-            _log_here(text, attrs)
-
-    def close(self, outcome: str = "finished") -> None:
-        """Ends the session: "finished" (a message in hand is done with), "stopped" (it goes back to the mailbox) or
-        "died" (and that counts as one death of the message). Leaving the context manager does it."""
-        atexit.unregister(self._exit)
-        self._signals.give_back()
-        self._wire.close(outcome)
-
-    def __enter__(self) -> Agent:
-        return self
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], e: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self.close(_outcome(e))
-
-    def _exit(self) -> None:
-        """The program ends without having closed the session. For a module of coma's, the host sees how it ended."""
-        self._signals.give_back()
-        if self._inside:
-            self._wire.leave()
-        else:
-            self._wire.close("died" if getattr(sys, "last_type", None) is not None else "finished")
+    def _stop(self) -> None:
+        """What SIGTERM does, to a main thread that may be anywhere."""
+        first, self._wire.stopping = not self._wire.stopping, True
+        self._wire.look_up()
+        if first and self._interruptible and not self._depth and not self._wire.core.hand:
+            raise Stopped
 
 
-def _outcome(e: Optional[BaseException]) -> str:
-    if e is None or (isinstance(e, SystemExit) and not isinstance(e, Stopped) and e.code in (None, 0)):
-        return "finished"
-    return "stopped" if isinstance(e, (Stopped, KeyboardInterrupt, asyncio.CancelledError)) else "died"
-
-
-def _print_here(text: str) -> None:
-    """The console is out of reach: the module's own output still reaches its log."""
-    print(text, end="", flush=True)
-
-
-def _log_here(text: str, attrs: Mapping[str, object]) -> None:
-    """The host is out of reach: standard error is the log's other way."""
-    print(text, *(f"{k}={v}" for k, v in attrs.items()), file=sys.stderr)
-
-
-class _Signals:
-    """SIGTERM, which asks a module to stop, for as long as it is taken. A program that has a handler keeps it. Threads
-    that end with Stopped end quietly, as those that end with SystemExit do."""
-
-    def __init__(self) -> None:
-        self._handler: Optional[Callable[[int, Optional[FrameType]], None]] = None
-        self._hook = threading.excepthook
-
-    def take(self, stop: Callable[[], None]) -> None:
-        if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-            return
-
-        def handler(_number: int, _frame: Optional[FrameType]) -> None:
-            stop()
-
-        self._handler = handler
-        signal.signal(signal.SIGTERM, handler)
-        hook = self._hook = threading.excepthook
-        threading.excepthook = lambda args: None if args.exc_type is Stopped else hook(args)
-
-    def give_back(self) -> None:
-        if self._handler is None or threading.current_thread() is not threading.main_thread():
-            return
-        if signal.getsignal(signal.SIGTERM) is self._handler:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._handler, threading.excepthook = None, self._hook
+def _deadline(timeout: Optional[float]) -> Optional[float]:
+    return None if timeout is None else _time.monotonic() + timeout
 
 
 def connect(
-    api: Optional[str] = None,
-    token: Optional[str] = None,
-    agent: Optional[str] = None,
-    module: Optional[str] = None,
-    *,
-    timeout: float = 10.0,
-    tls: Optional[ssl.SSLContext] = None,
+    api: Optional[str] = None, token: Optional[str] = None, agent: Optional[str] = None, module: Optional[str] = None,
+    *, timeout: float = 10.0, tls: Optional[ssl.SSLContext] = None,
 ) -> Agent:
     """Takes this module's seat at the host. Inside a module all is known from the environment: COMA_API, COMA_TOKEN,
     COMA_AGENT, COMA_MODULE, COMA_GENERATION. A program outside says where the host's API is ("unix:///path",
@@ -2119,475 +1842,96 @@ def connect(
 
     Away: no host answers, within timeout seconds. Unauthorized: the token is not the host's. tls says which
     certificates to trust for https; None trusts those that the system does."""
-    core, address, key, inside = _place(api, token, agent, module)
-    main = threading.current_thread() is threading.main_thread()
-    wire = _Wire(core, address, key, tls, interruptible=main)
+    wire, inside = _place(api, token, agent, module, tls, True)
     wire.open(timeout)
     return Agent(wire, inside)
 
 
 def _place(
-    api: Optional[str], token: Optional[str], agent: Optional[str], module: Optional[str]
-) -> Tuple[_Core, _Address, str, bool]:
+    api: Optional[str], token: Optional[str], agent: Optional[str], module: Optional[str],
+    tls: Optional[ssl.SSLContext], shared: bool,
+) -> Tuple[_Wire, bool]:
     """Who and where this module is, and whether coma runs it."""
     env = os.environ
     inside = agent is None and module is None and api is None
     found = {"COMA_API": api, "COMA_AGENT": agent, "COMA_MODULE": module}
-    for name in found:
-        found[name] = found[name] or env.get(name)
-    missing = [name for name, value in found.items() if not value]
+    found = {name: value or env.get(name) for name, value in found.items()}
+    missing = ", ".join(name for name, value in found.items() if not value)
     if missing:
-        raise Invalid(
-            f"connect: {', '.join(missing)} not set: coma did not start this program; say connect(api=…, token=…, agent=…, module=…)"
-        )
+        raise Invalid(f"connect: {missing} not set: coma did not start this program; "
+                      "say connect(api=…, token=…, agent=…, module=…)")
     generation = env.get("COMA_GENERATION", "") if inside else ""
     core = _Core(str(found["COMA_AGENT"]), str(found["COMA_MODULE"]), int(generation) if generation.isdigit() else 0)
-    return core, _Address.parse(str(found["COMA_API"])), env.get("COMA_TOKEN", "") if token is None else token, inside
+    address = _Address.parse(str(found["COMA_API"]))
+    return _Wire(core, address, env.get("COMA_TOKEN", "") if token is None else token, tls, shared), inside
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The face for asyncio
 
 
-class _Stream(asyncio.Protocol):
-    """A connection to the host: the handshake, then frames."""
+class AsyncMemory(_Tasks, _Remembers):
+    __doc__ = _Remembers.__doc__
 
-    def __init__(self, address: _Address, token: str, wire: _AsyncWire) -> None:
-        self._address, self._wire = address, wire
-        self._key = _new_key()
-        self._hello = address.greeting(token, self._key)
-        self._head: Optional[bytes] = b""  # of the host's answer, while it comes
-        self._frames = _Frames()
-        self.transport: Optional[asyncio.Transport] = None
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.lost = asyncio.Event()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        connection = transport.get_extra_info("socket")
-        if connection is not None and not self._address.path:
-            _keep_alive(connection)
-        transport.write(self._hello)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            if self._head is not None:
-                self._head += data
-                if b"\r\n\r\n" not in self._head:
-                    if len(self._head) > _MAX_HEAD:
-                        raise Away(f"connect to {self._address.url}: what answers there is no host of coma")
-                    return
-                head, _, data = self._head.partition(b"\r\n\r\n")
-                self._head = None
-                self._address.check(head, self._key)
-                _wake(self.ready)
-                self._wire.attached(self)
-            for opcode, payload in self._frames.feed(data):
-                if opcode == _TEXT:
-                    self._wire.core.take_in(payload)
-                elif opcode == _PING:
-                    self.write(_frame(_PONG, payload))
-                elif opcode == _CLOSE:
-                    raise _Broken(1000, "the host has closed the connection")
-            self._wire.moved()
-        except Error as e:  # the handshake's
-            if not self.ready.done():
-                self.ready.set_exception(e)
-            self.end()
-        except _Broken as e:
-            self.write(_close_frame(e.code))
-            self.end()
-
-    def connection_lost(self, e: Optional[Exception]) -> None:
-        if not self.ready.done():
-            reason = f": {e}" if e else ""
-            self.ready.set_exception(
-                Away(f"connect to {self._address.url}: the connection ended before the host answered{reason}")
-            )
-        self.lost.set()
-        self._wire.lost(self)
-
-    def write(self, data: bytes) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
-
-    def waiting(self) -> int:
-        """How many bytes are still to be written."""
-        return 0 if self.transport is None else self.transport.get_write_buffer_size()
-
-    def end(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+    def __init__(self, agent: AsyncAgent) -> None:
+        super().__init__(agent._wire)
+        self._ask = agent._ask  # type: ignore[method-assign]
 
 
-_MAX_UNWRITTEN = 16 << 20  # bytes, after which output is no longer given to a host that does not read
-
-
-class _AsyncWire:
-    """A core and its connection, for one event loop. A task makes the connection again when it is lost."""
-
-    def __init__(self, core: _Core, address: _Address, token: str, context: Optional[ssl.SSLContext]) -> None:
-        self.core = core
-        self.stopping = False
-        self.receiving = asyncio.Lock()
-        self._address, self._token, self._context = address, token, context
-        self._stream: Optional[_Stream] = None
-        self._greeted = asyncio.Event()  # the host has answered the greeting, well or not
-        self._stoppable: Set[asyncio.Future[Any]] = set()  # what waits, and ends when the module is asked to stop
-        self._keeper: Optional[asyncio.Task[None]] = None
-
-    async def open(self, timeout: float) -> None:
-        stream = None
-        try:
-            stream = await asyncio.wait_for(self._attempt(), timeout)
-            if not self.core.resuming:
-                raise self.core.refusal or Away(f"connect to {self._address.url}: the host ended the connection")
-        except asyncio.TimeoutError as e:
-            raise Away(f"connect to {self._address.url}: no answer within {timeout:g} seconds") from e
-        finally:
-            if not self.core.resuming:
-                await self._end(Closed("the session is closed"))
-        self._keeper = asyncio.get_running_loop().create_task(self._keep(stream))
-
-    async def _attempt(self) -> _Stream:
-        """One attempt to connect and to be greeted."""
-        loop = asyncio.get_running_loop()
-        at = self._address
-        made: Tuple[Any, _Stream]
-        try:
-            if at.path:
-                made = await loop.create_unix_connection(lambda: _Stream(at, self._token, self), at.path)
-            else:
-                context = (self._context or ssl.create_default_context()) if at.tls else None
-                made = await loop.create_connection(
-                    lambda: _Stream(at, self._token, self), at.host, at.port, ssl=context
-                )
-        except Error:
-            raise
-        except OSError as e:
-            raise at.away(e) from e
-        stream = made[1]
-        try:
-            await stream.ready
-            await self._greeted.wait()
-        except BaseException:
-            stream.end()
-            await stream.lost.wait()
-            raise
-        return stream
-
-    async def _keep(self, stream: _Stream) -> None:
-        backoff = _Backoff()
-        while True:
-            await stream.lost.wait()
-            while self.core.state is not _UP:
-                await asyncio.sleep(backoff.next())
-                try:
-                    stream = await asyncio.wait_for(self._attempt(), _DIAL_TIMEOUT)
-                except (Away, asyncio.TimeoutError):
-                    continue
-                except Error as e:
-                    self.core.fail(e)
-                    return
-                if self.core.refusal is not None:
-                    if self.core.refused_for_good(_time.monotonic()):
-                        self.core.fail(self.core.refusal)
-                        return
-                    stream.end()
-                    await stream.lost.wait()
-            backoff.reset()
-
-    def attached(self, stream: _Stream) -> None:
-        self._stream = stream
-        self._greeted.clear()
-        self.core.attached()
-        self.flush()
-
-    def lost(self, stream: _Stream) -> None:
-        if self._stream is stream:
-            self._stream = None
-            self.core.lost()
-            self._greeted.set()
-
-    def moved(self) -> None:
-        """Something has come."""
-        if self.core.state is _UP or self.core.refusal is not None:
-            self._greeted.set()
-        self.flush()
-
-    def flush(self) -> None:
-        out = self.core.out
-        if out and self._stream is not None:
-            for payload in _batches(out):
-                self._stream.write(_frame(_TEXT, payload))
-            out.clear()
-
-    async def ask(self, request: _Request[T], stops: bool = False) -> T:
-        """Asks the host and waits for its answer; when it is cancelled, so is the call at the host."""
-        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        call = self.core.call(request, lambda: _wake(answered))
-        self.flush()
-        try:
-            await self._stopped_or(answered, stops)
-        finally:
-            if not call.done:
-                self.core.cancel(call)
-                self.flush()
-        value: T = call.value()
-        return value
-
-    async def _stopped_or(self, awaited: asyncio.Future[None], stops: bool) -> None:
-        if stops:
-            if self.stopping:
-                raise Stopped
-            self._stoppable.add(awaited)
-        try:
-            await awaited
-        finally:
-            self._stoppable.discard(awaited)
-        if stops and self.stopping:
-            raise Stopped
-
-    def tell(self, method: str, params: str) -> bool:
-        if self._stream is not None and self._stream.waiting() > _MAX_UNWRITTEN:
-            return False
-        told = self.core.notify(method, params)
-        self.flush()
-        return told
-
-    async def take(self, wait: bool) -> Optional[Message]:
-        if self.stopping:
-            self.core.give_up()
-            self.flush()
-            raise Stopped
-        message = self.core.take(wait)
-        self.flush()
-        while message is None and wait:
-            arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.core.arrived = lambda: _wake(arrived)
-            try:
-                await self._stopped_or(arrived, True)
-                message = self.core.take(True)
-                self.flush()
-            except BaseException:
-                self.core.give_up()
-                self.flush()
-                raise
-        return message
-
-    def stop(self) -> bool:
-        """Asks the module to stop; whether something of it waits and learns of it, or has a message to finish with."""
-        self.stopping = True
-        waiting = bool(self._stoppable)
-        for awaited in self._stoppable:
-            _wake(awaited)
-        return waiting or self.core.hand != 0
-
-    async def close(self, outcome: str) -> None:
-        if self.core.dead is None:
-            try:
-                await asyncio.wait_for(self.ask(self.core.close(outcome)), _CLOSE_TIMEOUT)
-            except (asyncio.TimeoutError, Replaced, Closed):  # a newer generation has the place, as it should
-                pass
-        await self._end(Closed("the session is closed"))
-
-    async def _end(self, e: Error) -> None:
-        self.core.fail(e)
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-        if self._stream is not None:
-            stream = self._stream
-            stream.end()
-            await stream.lost.wait()
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-class AsyncMemory:
-    """Is Memory for asyncio: the same methods, awaited. See there."""
-
-    def __init__(self, wire: _AsyncWire) -> None:
-        self._wire = wire
-
-    async def add(
-        self,
-        text: str,
-        metadata: Optional[Metadata] = None,
-        *,
-        ttl: Union[float, timedelta, None] = None,
-        time: Optional[datetime] = None,
-        vector: Optional[Vector] = None,
-    ) -> str:
-        """See Memory.add."""
-        return (await self.add_records([_one_record(text, metadata, ttl, time, vector)]))[0]
-
-    async def add_records(self, records: Iterable[Record]) -> List[str]:
-        """See Memory.add_records."""
-        return await self._wire.ask(_add(self._wire.core.new_id, records))
-
-    async def get(
-        self,
-        limit: int = 0,
-        *conditions: Condition,
-        oldest: bool = False,
-        since: Optional[datetime] = None,
-        until: Optional[datetime] = None,
-        ids: Optional[Iterable[str]] = None,
-        vectors: bool = False,
-    ) -> List[Record]:
-        """See Memory.get."""
-        request = _get(limit, conditions, oldest, since, until, ids, vectors)
-        return [] if request is None else await self._wire.ask(request)
-
-    async def query(
-        self,
-        text: str,
-        k: int = 10,
-        *conditions: Condition,
-        since: Optional[datetime] = None,
-        until: Optional[datetime] = None,
-        vectors: bool = False,
-    ) -> List[Match]:
-        """See Memory.query."""
-        return await self._wire.ask(_query(_question(text, None, k, conditions, since, until, vectors)))
-
-    async def query_vector(
-        self,
-        vector: Vector,
-        k: int = 10,
-        *conditions: Condition,
-        since: Optional[datetime] = None,
-        until: Optional[datetime] = None,
-        vectors: bool = False,
-    ) -> List[Match]:
-        """See Memory.query_vector."""
-        return await self._wire.ask(_query(_question("", vector, k, conditions, since, until, vectors)))
-
-    async def retrieve(
-        self,
-        retriever: Retriever,
-        text: str = "",
-        k: int = 10,
-        *conditions: Condition,
-        since: Optional[datetime] = None,
-        until: Optional[datetime] = None,
-        vectors: bool = False,
-    ) -> List[Match]:
-        """See Memory.retrieve."""
-        question = _question(text, None, k, conditions, since, until, vectors)
-        return await self._wire.ask(_retrieve(retriever, question))
-
-    async def retrieve_vector(
-        self,
-        retriever: Retriever,
-        vector: Vector,
-        k: int = 10,
-        *conditions: Condition,
-        since: Optional[datetime] = None,
-        until: Optional[datetime] = None,
-        vectors: bool = False,
-    ) -> List[Match]:
-        """See Memory.retrieve_vector."""
-        question = _question("", vector, k, conditions, since, until, vectors)
-        return await self._wire.ask(_retrieve(retriever, question))
-
-    async def update(self, records: Iterable[Record]) -> None:
-        """See Memory.update."""
-        await self._wire.ask(_update(records))
-
-    async def delete(
-        self, *conditions: Condition, ids: Optional[Iterable[str]] = None
-    ) -> int:
-        """See Memory.delete."""
-        request = _delete(conditions, ids)
-        return 0 if request is None else await self._wire.ask(request)
-
-    async def count(self, *conditions: Condition) -> int:
-        """See Memory.count."""
-        return await self._wire.ask(_count_records(conditions))
-
-    async def clear(self) -> int:
-        """See Memory.clear."""
-        return await self._wire.ask(_clear())
-
-
-class AsyncAgent:
-    """Is Agent for asyncio: the same methods, awaited; log and print do not wait and are called as they are. It is made by
-    connect_async, belongs to one event loop, and is an asynchronous context manager. A call ends early as all of asyncio
-    does: by cancellation, or asyncio.wait_for.
+class AsyncAgent(_Tasks, _Speaks):
+    """Is Agent for asyncio: the same methods, awaited; log and print are called as they are. It is made by connect_async,
+    belongs to one event loop, and is an asynchronous context manager. A call ends early as all of asyncio does: by
+    cancellation, or asyncio.wait_for. The wire's own thread reads, and wakes the loop.
 
     When the module is asked to stop, what waits in receive or input raises Stopped; where nothing does, and no message
     is in hand, the task that has connected is cancelled."""
 
-    def __init__(self, wire: _AsyncWire, inside: bool) -> None:
-        core = wire.core
-        self.name = core.agent  #: the agent's name
-        self.module = core.module  #: this module's name
-        self.generation = core.generation  #: 1 for the module's first loaded version, one more with every reload
-        self.memory = AsyncMemory(wire)  #: the agent's shared memory
-        self._wire = wire
+    def __init__(self, wire: _Wire, inside: bool) -> None:
+        super().__init__(wire, inside)
+        self.memory = AsyncMemory(self)  #: the agent's shared memory
+        self._loop = asyncio.get_running_loop()
         self._owner = asyncio.current_task()
-        self._signals = _Signals()
-        if inside:
-            loop = asyncio.get_running_loop()
-            self._signals.take(lambda: None if loop.is_closed() else _soon(loop, self._stop))
-        self._iterated = False  # a loop over the agent has ended because of a stop
-
-    def _stop(self) -> None:
-        if not self._wire.stop() and self._owner is not None:
-            self._owner.cancel()
-
-    async def send(
-        self,
-        to: str,
-        text: Union[str, bytes],
-        *,
-        content_type: str = "",
-        headers: Optional[Mapping[str, str]] = None,
-        reply_to: str = "",
-        correlation_id: str = "",
-        deadline: Optional[datetime] = None,
-        id: str = "",
-    ) -> None:
-        """See Agent.send."""
-        id = id or self._wire.core.new_id()
-        await self._wire.ask(_send(id, to, text, content_type, headers, reply_to, correlation_id, deadline))
-
-    async def send_json(self, to: str, value: Any) -> None:
-        """See Agent.send_json."""
-        await self._wire.ask(_send_json(self._wire.core.new_id(), to, value))
+        self._receiving = asyncio.Lock()
+        self._stoppable: Set[asyncio.Future[None]] = set()  # what waits, and ends when the module is asked to stop
+        self._on_sigterm(lambda: self._soon(self._stop))
 
     async def receive(self, timeout: Optional[float] = None) -> Message:
-        """See Agent.receive. TimeoutError after timeout seconds."""
-        if timeout is None:
-            return await self._receive()
+        """See Agent.receive."""
         try:
             return await asyncio.wait_for(self._receive(), timeout)
         except asyncio.TimeoutError as e:  # of a class of its own before Python 3.11
-            raise TimeoutError("nothing has come in time") from e
+            raise TimeoutError("it has not come in time") from e
 
     async def _receive(self) -> Message:
-        async with self._wire.receiving:
-            message = await self._wire.take(True)
-        assert message is not None
-        return message
+        wire = self._wire
+        async with self._receiving:
+            while True:
+                arrived: asyncio.Future[None] = self._loop.create_future()
+                with wire.lock:
+                    wire.core.arrived = lambda: self._soon(_wake, arrived)
+                    message = wire.take(True)
+                if message is not None:
+                    return message
+                try:
+                    await self._stopped_or(arrived)
+                except BaseException:
+                    with wire.lock:
+                        wire.give_up()
+                    raise
 
     async def try_receive(self) -> Optional[Message]:
         """See Agent.try_receive."""
-        async with self._wire.receiving:
-            message = await self._wire.take(False)
+        async with self._receiving:
+            with self._wire.lock:
+                message = self._wire.take(False)
             if message is None:
-                await self._wire.ask(self._wire.core.poll())
-                message = await self._wire.take(False)
+                await self._ask(self._wire.core.poll())
+                with self._wire.lock:
+                    message = self._wire.take(False)
             return message
 
     async def __aiter__(self) -> AsyncIterator[Message]:
-        """Receives until the module is asked to stop, and then ends (once: receiving goes on raising Stopped)."""
+        """See Agent.__iter__."""
         while True:
             try:
                 message = await self.receive()
@@ -2598,84 +1942,71 @@ class AsyncAgent:
                 return
             yield message
 
-    async def pending(self) -> int:
-        """See Agent.pending."""
-        return await self._wire.ask(_pending())
-
-    async def publish(self, topic: str, text: Union[str, bytes]) -> None:
-        """See Agent.publish."""
-        await self._wire.ask(_publish(topic, text, False))
-
-    async def publish_retained(self, topic: str, text: Union[str, bytes]) -> None:
-        """See Agent.publish_retained."""
-        await self._wire.ask(_publish(topic, text, True))
-
-    async def subscribe(self, pattern: str) -> None:
-        """See Agent.subscribe."""
-        with self._wire.core.subscribing(pattern) as request:
-            await self._wire.ask(request)
-
-    async def unsubscribe(self, pattern: str) -> None:
-        """See Agent.unsubscribe."""
-        await self._wire.ask(self._wire.core.unsubscribe(pattern))
-
-    def print(self, *args: object, sep: str = " ", end: str = "") -> None:
-        """See Agent.print. It does not wait."""
-        text = sep.join(map(str, args)) + end
-        if not self._wire.tell("print", _encode({"text": text}, "print")):
-            _print_here(text)
-
-    async def input(self, prompt: str = "") -> str:
-        """See Agent.input."""
-        return await self._wire.ask(_input(prompt), stops=True)
-
-    async def keep(self, key: str, value: Any) -> None:
-        """See Agent.keep."""
-        await self._wire.ask(_keep(key, value))
-
-    async def kept(self, key: str, default: Any = None) -> Any:
-        """See Agent.kept."""
-        return await self._wire.ask(_kept(key, default))
-
-    def log(self, *args: object, level: str = "INFO", **attrs: object) -> None:
-        """See Agent.log. It does not wait."""
-        text = " ".join(map(str, args))
-        if not self._wire.tell("log", _log_entry(text, level, attrs)):
-            _log_here(text, attrs)
-
     async def close(self, outcome: str = "finished") -> None:
         """See Agent.close."""
-        self._signals.give_back()
-        await self._wire.close(outcome)
+        self._restore()
+        if self._wire.core.dead is None:
+            with contextlib.suppress(asyncio.TimeoutError, Replaced, Closed):
+                await asyncio.wait_for(self._ask(self._wire.core.close(outcome)), _CLOSE_TIMEOUT)
+        await self._loop.run_in_executor(None, self._wire.leave)
 
     async def __aenter__(self) -> AsyncAgent:
         return self
 
-    async def __aexit__(
-        self, kind: Optional[Type[BaseException]], e: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    async def __aexit__(self, _kind: Any, e: Optional[BaseException], _trace: Any) -> None:
         await self.close(_outcome(e))
         if self._wire.stopping and isinstance(e, asyncio.CancelledError):
             raise Stopped from e
 
+    async def _ask(self, request: _Request[Any]) -> Any:
+        if not request.method:
+            return request.read({"count": 0} if request.read is _count else ())
+        answered: asyncio.Future[None] = self._loop.create_future()
+        with self._wire.lock:
+            call = self._wire.begin(request, lambda: self._soon(_wake, answered))
+        try:
+            await (self._stopped_or(answered) if request.stops else answered)
+        finally:
+            if not call.done:
+                with self._wire.lock:
+                    self._wire.cancel(call)
+        return call.value()
 
-def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    loop.call_soon_threadsafe(call)
+    async def _stopped_or(self, awaited: asyncio.Future[None]) -> None:
+        if not self._wire.stopping:
+            self._stoppable.add(awaited)
+            try:
+                await awaited
+            finally:
+                self._stoppable.discard(awaited)
+        if self._wire.stopping:
+            raise Stopped
+
+    def _soon(self, call: Callable[..., None], *args: Any) -> None:
+        """Calls it in the loop, from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: nothing waits any more
+            self._loop.call_soon_threadsafe(call, *args)
+
+    def _stop(self) -> None:
+        self._wire.stopping = True
+        for awaited in self._stoppable:
+            _wake(awaited)
+        if not self._stoppable and not self._wire.core.hand and self._owner is not None:
+            self._owner.cancel()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def connect_async(
-    api: Optional[str] = None,
-    token: Optional[str] = None,
-    agent: Optional[str] = None,
-    module: Optional[str] = None,
-    *,
-    timeout: float = 10.0,
-    tls: Optional[ssl.SSLContext] = None,
+    api: Optional[str] = None, token: Optional[str] = None, agent: Optional[str] = None, module: Optional[str] = None,
+    *, timeout: float = 10.0, tls: Optional[ssl.SSLContext] = None,
 ) -> AsyncAgent:
     """Is connect for asyncio."""
-    core, address, key, inside = _place(api, token, agent, module)
-    wire = _AsyncWire(core, address, key, tls)
-    await wire.open(timeout)
+    wire, inside = _place(api, token, agent, module, tls, False)
+    await asyncio.get_running_loop().run_in_executor(None, wire.open, timeout)
     return AsyncAgent(wire, inside)
 
 
@@ -2702,27 +2033,19 @@ class LogHandler(logging.Handler):
     """Sends what package logging records to the module's log: logging.getLogger().addHandler(coma.LogHandler(agent)).
     What is given as extra goes along as key=value."""
 
+    _usual = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
     def __init__(self, agent: Union[Agent, AsyncAgent], level: int = logging.NOTSET) -> None:
         super().__init__(level)
         self._agent = agent
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            attrs = {k: str(v) for k, v in record.__dict__.items() if k not in _PLAIN and k not in _OWN}
-            text = self.format(record)
-            if not self._agent._wire.tell("log", _log_entry(text, _level(record.levelno), attrs)):
-                _log_here(text, attrs)
+            level = next((name for name, least in _LEVELS if record.levelno >= least), "DEBUG")
+            extra = {k: v for k, v in record.__dict__.items() if k not in self._usual and k != "level"}
+            self._agent.log(self.format(record), level=level, **extra)
         except Exception:
             self.handleError(record)  # which says so on standard error
 
 
-_PLAIN = frozenset(logging.makeLogRecord({}).__dict__)  # what every record has
-_OWN = frozenset(("message", "asctime", "taskName"))  # what formatting adds
-
-
-def _level(number: int) -> str:
-    if number >= logging.ERROR:
-        return "ERROR"
-    if number >= logging.WARNING:
-        return "WARN"
-    return "INFO" if number >= logging.INFO else "DEBUG"
+_LEVELS = (("ERROR", logging.ERROR), ("WARN", logging.WARNING), ("INFO", logging.INFO))

@@ -117,15 +117,17 @@ class Restarts(unittest.TestCase):
 
     def test_a_call_waits_for_a_host_that_is_away_as_long_as_it_is_told(self):
         a = self.connect("a")
-        id = a.memory.add("remembered", timeout=host.PATIENCE)
+        id = a.memory.add("remembered")
         self.host.stop()
+        a.timeout = 0.05
         with self.assertRaises(TimeoutError):
-            a.memory.count(timeout=0.05)
+            a.memory.count()
+        a.timeout = host.PATIENCE
         with self.assertRaises(TimeoutError):
             a.receive(timeout=0.05)
         a.log("said while the host is away")
         self.host.start()
-        self.assertEqual([r.id for r in a.memory.get(timeout=host.PATIENCE)], [id])
+        self.assertEqual([r.id for r in a.memory.get()], [id])
 
     def test_memory_is_written_once(self):
         a = self.connect("a")

@@ -252,7 +252,7 @@ class BadHosts(unittest.TestCase):
 
         fake = self.fake(serve)
         agent = self.connect(fake)
-        self.assertEqual(agent.pending(timeout=host.PATIENCE), 7)
+        self.assertEqual(agent.pending(), 7)
         self.assertGreater(fake.connections, len(noises))
 
     def test_a_ping_is_answered_while_nobody_reads(self):
