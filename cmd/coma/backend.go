@@ -45,6 +45,7 @@ COMA_EMBEDDER names the embedder of memories whose agent asks for none. Keys of 
   coma backend status
   coma backend logs -f
   coma backend start --mqtt-port 1884 --api-port 8001
+  coma backend start --broker mqtts://broker.example:8883 --broker-ca ca.pem
   coma backend passwd lamp --subscribe 'room/lamp/#'`,
 	})
 	cmd.AddCommand(newBackendPasswd(), newBackendStart(), newBackendStop(), newBackendRestart(), newBackendStatus(), newBackendLogs())
@@ -67,11 +68,15 @@ func (o *backendOptions) flags(cmd *cobra.Command) {
 	flags.StringVar(&o.TLSKey, "tls-key", "", "PEM file of its key")
 	flags.StringSliceVar(&o.AllowHosts, "allow-host", nil, "another name by which HTTP clients may call this machine")
 	flags.StringSliceVar(&o.AllowOrigins, "allow-origin", nil, "a web page of another machine that may use the API, as https://example.org")
+	brokerFlags(cmd, &o.Uplink)
 	flags.StringSliceVar(&o.limits, "limit", nil, "bound what clients may take, as rate=500 (messages a second); wrong names list all")
 }
 
 // settle completes what flags have set: paths that a process in another folder can read, and limits.
 func (o *backendOptions) settle() error {
+	if err := settleBroker(&o.Uplink); err != nil {
+		return err
+	}
 	for _, path := range []*string{&o.TLSCert, &o.TLSKey} {
 		if *path == "" {
 			continue
@@ -101,6 +106,10 @@ func arguments(c daemon.Config) []string {
 	}
 	for _, origin := range c.AllowOrigins {
 		args = append(args, "--allow-origin", origin)
+	}
+	if u := c.Uplink; u.URL != "" {
+		args = append(args, "--broker", u.URL, "--broker-ca", u.CA, "--broker-cert", u.Cert, "--broker-key", u.Key,
+			"--host-name", u.HostName, fmt.Sprintf("--no-mirror=%t", u.NoMirror))
 	}
 	for _, limit := range c.Limits.Strings() {
 		args = append(args, "--limit", limit)
@@ -196,6 +205,12 @@ are given. Agents that use it go on, with no message lost. Secrets are read from
 			if cmd.Flags().Changed("allow-origin") {
 				config.AllowOrigins = opt.AllowOrigins
 			}
+			if cmd.Flags().Changed("broker") { // "" goes back to coma's own
+				config.Uplink = opt.Uplink
+			}
+			if _, err := backend.ChooseUplink(os.Getenv, config.Uplink); err != nil {
+				return usageError{err}
+			}
 			if err := checkConfig(dirs, config); err != nil {
 				return err // before anything is stopped
 			}
@@ -215,6 +230,9 @@ func startBackend(ctx context.Context, out io.Writer, config daemon.Config) erro
 	if err != nil {
 		return err
 	}
+	if config.Uplink, err = backend.ChooseUplink(os.Getenv, config.Uplink); err != nil {
+		return usageError{err}
+	}
 	if err := checkConfig(dirs, config); err != nil {
 		return err
 	}
@@ -230,6 +248,11 @@ func startBackend(ctx context.Context, out io.Writer, config daemon.Config) erro
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("start backend: find this program: %w", err)
+	}
+	for variable, secret := range config.Uplink.Secrets() { // others can see a command line
+		if err := os.Setenv(variable, secret); err != nil {
+			return fmt.Errorf("start backend: %w", err)
+		}
 	}
 	status, err := daemon.Start(ctx, dirs, append([]string{self, "backend", "start", "--foreground", "--announce"}, arguments(config)...))
 	if errors.Is(err, api.ErrInvalid) {
@@ -273,6 +296,12 @@ func serveBackend(ctx context.Context, opt backendOptions) error {
 	dirs, err := folders.FromEnv()
 	if err != nil {
 		return err
+	}
+	if opt.Uplink, err = backend.ChooseUplink(os.Getenv, opt.Uplink); err != nil {
+		if opt.announce {
+			daemon.Excuse(os.Stdout, err)
+		}
+		return usageError{err}
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -344,6 +373,11 @@ func backendStatus(ctx context.Context, out io.Writer, asJSON bool) error {
 	case asJSON:
 		err = printJSON(out, all)
 	case len(all) > 0:
+		for _, s := range all {
+			if s.Away != "" {
+				fmt.Fprintf(out, "the broker %s is away %s (pid %d)\n", s.Broker, console.Printable(s.Away), s.PID)
+			}
+		}
 		t := newTable(out, "BACKEND", "PID", "VERSION", "UP", "AGENTS", "MQTT CLIENTS", "BROKER", "API")
 		for _, s := range all {
 			kind := "coma run"

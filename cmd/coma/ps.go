@@ -17,6 +17,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/console"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
 )
 
@@ -51,6 +52,8 @@ that share their host's process (isolation: none) have no numbers of their own.`
 type psAgent struct {
 	api.AgentState
 	Modules []psModule `json:"modules"`
+	Broker  string     `json:"broker,omitempty"`      // one elsewhere that the agent's host uses
+	Away    string     `json:"broker_away,omitempty"` // since when and why it is out of reach
 }
 
 type psModule struct {
@@ -107,6 +110,9 @@ func runningAgents(ctx context.Context) ([]psAgent, error) {
 		}
 		for _, state := range states {
 			agent := psAgent{AgentState: state, Modules: []psModule{}}
+			if f.Status.External {
+				agent.Broker, agent.Away = f.Status.Broker, f.Status.Away
+			}
 			for _, m := range state.Modules {
 				agent.Modules = append(agent.Modules, psModule{ModuleState: m})
 			}
@@ -156,6 +162,16 @@ func psTable(out io.Writer, agents []psAgent, width int) error {
 	if len(agents) == 0 {
 		_, err := fmt.Fprintln(out, `no agent runs: "coma run <project>" runs one`)
 		return err
+	}
+	told := map[string]bool{}
+	for _, agent := range agents {
+		if agent.Away == "" || told[agent.Broker] {
+			continue
+		}
+		told[agent.Broker] = true
+		if _, err := fmt.Fprintf(out, "the broker %s is away %s\n", agent.Broker, console.Printable(agent.Away)); err != nil {
+			return err
+		}
 	}
 	// The last column is not part of the table's widths, so it is cut after the others are known.
 	var text bytes.Buffer

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/foreground"
 	"github.com/concurrent-modular-agent/coma/internal/project"
 	"github.com/concurrent-modular-agent/coma/internal/supervisor"
@@ -27,6 +28,9 @@ main.sh, an executable main. A single file beside them is a module too: name.go,
 coma.yaml is optional. Several projects are several agents. The daemon of "coma backend start" is used if it runs;
 otherwise the backend is part of this command and ends with it.
 
+--broker, broker: in coma.yaml or COMA_BROKER name an MQTT broker that takes the place of coma's own; user and password
+stand in its URL, or in COMA_BROKER_USER and COMA_BROKER_PASSWORD. See docs/network.md.
+
 The memory's embedder is the one that coma.yaml names, else that of COMA_EMBEDDER, else the memory's own; a new memory
 has minilm, which is inside coma.
 
@@ -36,6 +40,9 @@ The first Ctrl-C stops the modules and ends; a second one ends at once.`,
   coma run --once --json tests   for programs: no reloading, a JSON object a line`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := settleBroker(&opt.Uplink); err != nil {
+				return err
+			}
 			opt.Watch, opt.Version = !opt.Once && !noWatch, version()
 			return run(cmd.Context(), args, opt)
 		},
@@ -53,6 +60,7 @@ The first Ctrl-C stops the modules and ends; a second one ends at once.`,
 	flags.StringVar(&opt.Backend, "backend", "auto", "auto: the daemon if it runs, else one of its own; own; or an address (host:port)")
 	flags.IntVar(&opt.MQTTPort, "mqtt-port", 0, "MQTT port of an own backend (default: 1883, or a free one)")
 	flags.IntVar(&opt.APIPort, "api-port", 0, "API port of an own backend (default: 8000, or a free one)")
+	brokerFlags(cmd, &opt.Uplink)
 	return cmd
 }
 
@@ -68,6 +76,9 @@ func run(ctx context.Context, paths []string, opt foreground.Options) error {
 		return err
 	}
 	failed, err := foreground.Run(ctx, projects, opt)
+	if errors.Is(err, api.ErrInvalid) {
+		return usageError{err}
+	}
 	if err != nil {
 		return err
 	}

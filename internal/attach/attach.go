@@ -20,9 +20,11 @@ import (
 type Options struct {
 	Address           string // "auto" (or ""): the daemon if it runs, else an own one; "own"; or host:port
 	MQTTPort, APIPort int    // of an own one; 0: the usual ports, or free ones
-	Embedder          string // of an own one's memories; see backend.Options
-	Version           string
-	Log               *slog.Logger // what an own one logs; nil: discarded
+	// Uplink is the broker that an own one uses instead of the embedded one. The daemon must use the same if it is to serve.
+	Uplink   backend.Uplink
+	Embedder string // of an own one's memories; see backend.Options
+	Version  string
+	Log      *slog.Logger // what an own one logs; nil: discarded
 }
 
 // Attached is a backend to run agents at.
@@ -41,6 +43,9 @@ func Open(ctx context.Context, opt Options) (Attached, error) {
 	switch opt.Address {
 	case "", "auto":
 		if daemon, ok := backend.Daemon(ctx, dirs); ok {
+			if err := opt.Uplink.Same(daemon.Status.Broker); err != nil {
+				return Attached{}, errors.Join(fmt.Errorf("%w: start it again with that one (coma backend restart --broker), or run with --backend own", err), daemon.Close())
+			}
 			note := fmt.Sprintf("backend: the daemon (pid %d), %s", daemon.Status.PID, daemon.Status.Broker)
 			return Attached{daemon.Client, daemon.Close, note}, nil
 		}
@@ -53,7 +58,7 @@ func Open(ctx context.Context, opt Options) (Attached, error) {
 		return Attached{client, client.Close, "backend: " + opt.Address}, nil
 	}
 	own, err := backend.Open(backend.Options{
-		Folders: dirs, Version: opt.Version, Log: opt.Log, MQTTPort: opt.MQTTPort, APIPort: opt.APIPort, Embedder: opt.Embedder,
+		Folders: dirs, Version: opt.Version, Log: opt.Log, MQTTPort: opt.MQTTPort, APIPort: opt.APIPort, Embedder: opt.Embedder, Uplink: opt.Uplink,
 		ChromaToken: os.Getenv("COMA_CHROMA_TOKEN"),
 	})
 	if err != nil {
@@ -64,7 +69,13 @@ func Open(ctx context.Context, opt Options) (Attached, error) {
 		return Attached{}, errors.Join(err, own.Close())
 	}
 	note := fmt.Sprintf("backend: %s, %s", status.Broker, status.API)
-	if opt.MQTTPort == 0 && !strings.HasSuffix(status.Broker, ":1883") {
+	if status.External {
+		note += ", host " + status.Host
+	}
+	if status.Away != "" {
+		note += " (the broker is away " + status.Away + ")"
+	}
+	if opt.MQTTPort == 0 && !status.External && !strings.HasSuffix(status.Broker, ":1883") {
 		note += " (port 1883 is taken)"
 	}
 	if opt.APIPort == 0 && !strings.HasSuffix(status.API, ":8000") {

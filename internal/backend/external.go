@@ -21,18 +21,6 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/uplink"
 )
 
-// Uplink says which broker takes the place of the embedded one.
-type Uplink struct {
-	URL string // as uplink.Check says; "": none does
-	// User and Password are given instead of those in URL.
-	User, Password string
-	CA, Cert, Key  string // files; see uplink.Options
-	// NoMirror keeps messages between modules from being shown at the broker.
-	NoMirror bool
-	// HostName is how the other hosts at that broker know this one; "": the machine's name and some letters.
-	HostName string
-}
-
 // external is a broker that runs elsewhere, and two connections to it.
 //
 // One, with a session that outlives this process, is for what devices send to modules (devices.go): the broker keeps it
@@ -135,6 +123,7 @@ func (k *external) changed(which int, s uplink.State) {
 	connected := slices.Clone(k.connected)
 	k.mu.Unlock()
 	switch {
+	case k.life.Err() != nil: // it is this host that leaves
 	case was && !is:
 		k.backend.log.Warn("the broker is away: messages between this host's modules go on, all else waits for it",
 			slog.String("broker", k.shown()), slog.Any("why", s.Err))

@@ -33,6 +33,9 @@ type Config struct {
 	AllowHosts   []string      `json:"allow_hosts,omitempty"`
 	AllowOrigins []string      `json:"allow_origins,omitempty"`
 	Limits       access.Limits `json:"limits,omitzero"`
+
+	// Uplink is a broker elsewhere. Its password is not kept.
+	Uplink backend.Uplink `json:"uplink,omitzero"`
 }
 
 // Secrets are what others must know to connect.

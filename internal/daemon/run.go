@@ -47,7 +47,7 @@ func (s Service) Run(ctx context.Context) error {
 	b, err := backend.Open(backend.Options{
 		Folders: s.Folders, Log: s.Log, Version: s.Version, Daemon: true,
 		Host: s.Config.Host, MQTTPort: s.Config.MQTTPort, APIPort: s.Config.APIPort, StrictPorts: true,
-		Password: s.Secrets.Password, Token: s.Secrets.Token, ChromaToken: s.Secrets.Chroma, Embedder: s.Embedder, Stop: cancel,
+		Password: s.Secrets.Password, Token: s.Secrets.Token, ChromaToken: s.Secrets.Chroma, Embedder: s.Embedder, Uplink: s.Config.Uplink, Stop: cancel,
 		TLSCert: s.Config.TLSCert, TLSKey: s.Config.TLSKey, AllowHosts: s.Config.AllowHosts, AllowOrigins: s.Config.AllowOrigins,
 		Limits: s.Config.Limits,
 	})

@@ -170,6 +170,9 @@ func runningBackends(ctx context.Context, dirs folders.Folders) (addresses []str
 		}
 		texts = append(texts, fmt.Sprintf("pid %d %s (%s, %s)", b.Status.PID, kind, b.Status.Broker, b.Status.API))
 		problems = append(problems, b.Status.Problems...)
+		if b.Status.Away != "" {
+			problems = append(problems, fmt.Sprintf("the broker %s is away %s", b.Status.Broker, b.Status.Away))
+		}
 		addresses = append(addresses, b.Status.Broker, b.Status.API)
 		b.Close()
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma"
 	"github.com/concurrent-modular-agent/coma/internal/attach"
+	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/console"
 	"github.com/concurrent-modular-agent/coma/internal/embed"
 	"github.com/concurrent-modular-agent/coma/internal/project"
@@ -32,6 +33,7 @@ type Options struct {
 	RestartDelay      time.Duration // 0: supervisor.DefaultRestartDelay
 	Backend           string        // see attach.Options.Address
 	MQTTPort, APIPort int
+	Uplink            backend.Uplink // see attach.Options; "": as coma.yaml says, or COMA_BROKER
 	Version           string
 
 	Executable []string                // see module.Spec
@@ -79,8 +81,12 @@ func Run(ctx context.Context, projects []*project.Project, opt Options) (failed 
 		JSON: opt.JSON, Quiet: opt.Quiet, Time: opt.Time, Color: console.ColorWanted(os.Stdout),
 		Names: Names(projects), Wide: len(projects) > 1,
 	})
+	broker, err := broker(projects, opt.Uplink)
+	if err != nil {
+		return 0, err
+	}
 	services, err := attach.Open(ctx, attach.Options{
-		Address: opt.Backend, MQTTPort: opt.MQTTPort, APIPort: opt.APIPort, Embedder: os.Getenv(embed.Variable), Version: opt.Version, Log: slog.New(out.LogHandler()),
+		Address: opt.Backend, MQTTPort: opt.MQTTPort, APIPort: opt.APIPort, Uplink: broker, Embedder: os.Getenv(embed.Variable), Version: opt.Version, Log: slog.New(out.LogHandler()),
 	})
 	if err != nil {
 		return 0, err
@@ -110,6 +116,26 @@ func Run(ctx context.Context, projects []*project.Project, opt Options) (failed 
 		failed += len(r.result.Failed)
 	}
 	return failed, errors.Join(append(errs, services.Close())...)
+}
+
+// broker returns the broker that is meant, if not the backend's own: the one that the user names, else the projects', else
+// the environment's.
+func broker(projects []*project.Project, named backend.Uplink) (backend.Uplink, error) {
+	choices := []backend.Uplink{named}
+	var first *project.Project
+	for _, p := range projects {
+		switch {
+		case p.Broker == project.Broker{}:
+		case first == nil:
+			first = p
+			choices = append(choices, backend.Uplink{
+				URL: p.Broker.URL, User: p.Broker.User, CA: p.Broker.CA, Cert: p.Broker.Cert, Key: p.Broker.Key, NoMirror: p.Broker.NoMirror,
+			})
+		case p.Broker != first.Broker && named.URL == "":
+			return backend.Uplink{}, fmt.Errorf("agents %s and %s ask for different brokers: run them one by one, or name one with --broker", first.Agent, p.Agent)
+		}
+	}
+	return backend.ChooseUplink(os.Getenv, choices...)
 }
 
 // Names are those that the console shows: see console.Options.

@@ -52,8 +52,13 @@ const (
 // At the top, memory may also be about the memory that the agent remembers with; process is then the limit of modules:
 //
 //	memory: {embedder: minilm, ttl: 720h, limit: 100000, process: 512MiB}
+//
+// broker is an MQTT broker in place of the backend's own, for all projects of a run: a URL, or
+//
+//	broker: {url: "mqtts://host:8883", user: garden, ca: ca.pem, cert: host.pem, key: host.key, mirror: false}
 type config struct {
 	agent        string
+	broker       Broker
 	durable      bool
 	mailboxLimit int
 	memory       Memory
@@ -159,6 +164,7 @@ func parseConfig(data []byte, lookup func(string) (string, bool)) (config, error
 				r.fail(n, "%v", err)
 			}
 		},
+		"broker":  r.broker(&c.broker),
 		"durable": r.boolean(&c.durable),
 		"mailbox": func(n *yaml.Node) {
 			r.mapping(n, map[string]func(*yaml.Node){"limit": r.count(&c.mailboxLimit)})

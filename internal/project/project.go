@@ -29,6 +29,7 @@ type Project struct {
 	Durable      bool   // messages are on disk before their sender is told
 	MailboxLimit int    // messages that may wait in one module's mailbox; 0: the mailbox's default
 	Memory       Memory // how coma.yaml wants the agent's memory
+	Broker       Broker // that coma.yaml wants
 	// ModulePath is the folder's import path: from the nearest go.mod at or above it, else the folder's name. The shared
 	// folder sub/folder is imported as ModulePath + "/sub/folder".
 	ModulePath string
@@ -122,6 +123,7 @@ func Load(dir string) (*Project, error) {
 			Durable:      config.durable,
 			MailboxLimit: config.mailboxLimit,
 			Memory:       config.memory,
+			Broker:       config.broker.below(root),
 			ModulePath:   modulePath,
 			GoVersion:    goVersion,
 			ignore:       config.ignore,

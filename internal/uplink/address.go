@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -170,14 +171,28 @@ func explain(err error, conn *watched) error {
 		conn.mu.Lock()
 		defer conn.mu.Unlock()
 		if conn.err != nil {
+			if errors.Is(conn.err, io.EOF) {
+				return plain(conn.err)
+			}
 			return fmt.Errorf("the broker ended the connection: %w", conn.err)
 		}
 	}
 	if both, ok := err.(interface{ Unwrap() []error }); ok && len(both.Unwrap()) == 2 { // "network Error : " and what it is
 		err = both.Unwrap()[1]
 	}
+	return plain(err)
+}
+
+// plain takes from an error what whoever reads it knows already.
+func plain(err error) error {
 	var failed *net.OpError
-	if errors.As(err, &failed) && failed.Op == "dial" {
+	var call *os.SyscallError
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("the broker ended the connection")
+	case errors.As(err, &failed) && failed.Op == "dial" && errors.As(err, &call):
+		return call.Err
+	case errors.As(err, &failed) && failed.Op == "dial":
 		return failed.Err
 	}
 	return err

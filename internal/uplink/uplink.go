@@ -220,7 +220,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(patience).SetKeepAlive(keepAlive).SetPingTimeout(keepAlive / 2).
 		SetWriteTimeout(keepAlive).SetOrderMatters(true).SetAutoAckDisabled(true).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { c.arrive(l, m) }).
-		SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.lose(err) }).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.lose(plain(err)) }).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (conn netConn, err error) {
 			if seen, err = c.dial(ctx); err != nil {
 				return nil, err
