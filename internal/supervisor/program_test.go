@@ -3,9 +3,11 @@ package supervisor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +107,48 @@ func TestAProgramThatEndsHasFinishedWithItsMessage(t *testing.T) {
 	a.await(supervisor.Ended, "eye")
 	if box := a.mailboxes()["eye"]; box.Waiting != 0 {
 		t.Errorf("mailbox %+v", box)
+	}
+}
+
+// A program that is edited while messages come in, and while it is busy with one, hears each once, in order.
+func TestAProgramThatIsEditedHearsEachMessageOnce(t *testing.T) {
+	a := preparePython(t)
+	a.write("eye.py", "import time\n"+strings.ReplaceAll(hearsPython, "    print(words", "    time.sleep(0.01)\n    print(words"))
+	a.run(supervisor.Options{Watch: true})
+	a.hear("eye", "on 1")
+	const edits, each = 3, 20
+	heard := 0
+	for edit := range edits {
+		a.write("words.py", fmt.Sprintf("HEARD = 'heard'\nEDIT = %d\n", edit))
+		for i := range each {
+			a.send("eye", strconv.Itoa(edit*each+i))
+		}
+		for reloaded := false; !reloaded || heard < (edit+1)*each; {
+			e := a.next()
+			switch {
+			case e.Module == "eye" && e.Kind == supervisor.Reloaded:
+				reloaded = true
+			case e.Kind == supervisor.Logged && strings.HasPrefix(e.Log.Text, "heard"):
+				if want := fmt.Sprintf("heard %d", heard); e.Log.Text != want {
+					t.Fatalf("it says %q, want %q", e.Log.Text, want)
+				}
+				heard++
+			case e.Kind == supervisor.Failed || e.Kind == supervisor.LoadFailed:
+				t.Fatal(e.Err)
+			}
+		}
+	}
+}
+
+// next returns the next event.
+func (a *agent) next() supervisor.Event {
+	a.t.Helper()
+	select {
+	case e := <-a.events:
+		return e
+	case <-time.After(20 * time.Second):
+		a.t.Fatal("nothing happens")
+		return supervisor.Event{}
 	}
 }
 
