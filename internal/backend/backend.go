@@ -65,6 +65,7 @@ type Backend struct {
 	started time.Time
 
 	broker      broker
+	abroad      *abroad             // nil where there are no other hosts
 	users       *access.Users       // nil offline
 	certificate *access.Certificate // nil without TLS
 	limits      access.Limits
@@ -130,6 +131,11 @@ func (b *Backend) serve() (err error) {
 		return err
 	}
 	b.broker = k
+	if k, ok := k.(*external); ok {
+		if b.abroad, err = openAbroad(b, k); err != nil {
+			return err
+		}
+	}
 	if b.listen, err = openSockets(b); err != nil {
 		return err
 	}
@@ -159,7 +165,7 @@ func (b *Backend) Close() error {
 	if b.server != nil {
 		b.server.Close()
 	}
-	errs = append(errs, b.broker.close())
+	errs = append(errs, b.abroad.close(), b.broker.close())
 	b.mu.Lock()
 	agents := b.agents
 	b.agents, b.closed = nil, true

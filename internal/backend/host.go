@@ -24,11 +24,14 @@ type host struct {
 }
 
 // Attach implements api.Backend.
-func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) (api.Host, error) {
+func (b *Backend) Attach(ctx context.Context, as api.Attachment, out api.Console) (api.Host, error) {
 	if _, err := embed.Parse(as.Memory.Embedder); err != nil {
 		return nil, fmt.Errorf("agent %s: %w", as.Agent, err)
 	}
 	if err := b.listen.release(as.Agent); err != nil { // a Chroma client's, opened with other settings
+		return nil, err
+	}
+	if err := b.abroad.claim(ctx, as); err != nil {
 		return nil, err
 	}
 	a, err := b.use(as.Agent, &as)
@@ -72,6 +75,7 @@ func (b *Backend) Attach(_ context.Context, as api.Attachment, out api.Console) 
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
+	b.abroad.changed()
 	h.looking.Go(func() { h.lookAtEmbedder(life) })
 	return h, nil
 }
@@ -103,6 +107,7 @@ func (h *host) Report(ctx context.Context, state api.ModuleState) error {
 	a.mu.Lock()
 	a.states[state.Module] = state
 	a.mu.Unlock()
+	a.backend.abroad.changed()
 	switch {
 	case state.Mailbox == mailboxMQTT:
 		a.carry(state.Module, state.State == api.Running)
@@ -158,6 +163,7 @@ func (h *host) Remove(ctx context.Context, module string) error {
 	if err := a.boxes.Remove(module); !errors.Is(err, api.ErrNotFound) {
 		errs = append(errs, err)
 	}
+	a.backend.abroad.changed()
 	errs = append(errs, a.kept.remove(module),
 		a.backend.broker.publish(ctx, "", api.Publication{Topic: api.StateTopic(a.name, module), Retain: true}))
 	return errors.Join(errs...)
@@ -177,6 +183,7 @@ func (h *host) Close() error {
 	states := a.states
 	a.states = map[string]api.ModuleState{}
 	a.mu.Unlock()
+	a.backend.abroad.changed()
 	h.looking.Wait()
 	a.uncarryAll()
 	var errs []error

@@ -84,6 +84,7 @@ func (b *Backend) seat(claim link.Claim, gone chan struct{}) (*seat, error) {
 	mqtt := slices.Contains(a.opened.MQTT, id.Module)
 	a.mu.Unlock()
 	b.broker.house(id.Agent, id.Module, mqtt)
+	b.abroad.changed()
 	if old != nil {
 		err = a.done()
 	}
@@ -223,7 +224,7 @@ func (s *seat) TrySend(m api.Message) bool {
 		return false
 	}
 	box, ok := s.agent.boxes.Lookup(m.To)
-	if !ok || s.agent.backend.broker.host() != "" && s.agent.absent(m.To) {
+	if !ok || s.agent.backend.broker.host() != "" && s.agent.absent(m.To) || s.agent.backend.abroad.runs(s.agent, s.agent.name, m.To) {
 		return false
 	}
 	module := m.To
@@ -250,22 +251,19 @@ func (b *Backend) deliver(ctx context.Context, from *agent, m api.Message, resen
 		name, module = from.name, m.To
 		m.To = name + "/" + module
 	}
+	if b.abroad.runs(b.agent(name), name, module) {
+		return b.abroad.send(ctx, from, m, resent)
+	}
 	if from == nil || name != from.name {
 		var err error
 		if to, err = b.use(name, nil); err != nil {
-			if b.broker.serves(api.MessageTopic(name, module)) {
-				return b.broker.send(name, module, m)
-			}
-			return fmt.Errorf("send to %s: %w", m.To, err)
+			return b.pass(ctx, from, m, resent, err)
 		}
 		defer to.done()
 	}
 	box, err := to.box(module)
 	if err != nil {
-		if b.broker.serves(api.MessageTopic(name, module)) {
-			return b.broker.send(name, module, m)
-		}
-		return fmt.Errorf("send to %s: %w", m.To, err)
+		return b.pass(ctx, from, m, resent, err)
 	}
 	if to.absent(module) && b.broker.serves(api.MessageTopic(name, module)) {
 		return b.broker.send(name, module, m)
@@ -492,6 +490,7 @@ func (s *seat) Close(outcome api.Outcome) error {
 	s.reader.Close(outcome)
 	s.end()
 	a.mu.Unlock()
+	a.backend.abroad.changed()
 	return a.done()
 }
 

@@ -21,6 +21,9 @@ func (b *Backend) Status(context.Context) (api.Status, error) {
 		Socket: b.socket, API: b.listen.address(),
 	}
 	b.broker.describe(&s)
+	if err := b.abroad.err(); err != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("messages to other hosts: %v", err))
+	}
 	for _, a := range b.running() {
 		s.Agents++
 		if err := a.boxes.Err(); err != nil {
@@ -67,6 +70,7 @@ func (b *Backend) Agents(context.Context) ([]api.AgentState, error) {
 			}
 		}
 		slices.SortFunc(state.Modules, func(x, y api.ModuleState) int { return strings.Compare(x.Module, y.Module) })
+		state.Modules = append(state.Modules, b.abroad.modules(a.name)...)
 		agents = append(agents, state)
 	}
 	return agents, nil
@@ -105,11 +109,13 @@ func (b *Backend) Mailboxes(_ context.Context, name string) ([]api.Mailbox, erro
 func (b *Backend) withBox(name, module string, f func(*mailbox.Box) error) error {
 	a, err := b.use(name, nil)
 	if err != nil {
-		return err
+		return b.abroad.where(name, module, err)
 	}
 	box, err := a.box(module)
 	if err == nil {
 		err = f(box)
+	} else {
+		err = b.abroad.where(name, module, err)
 	}
 	return errors.Join(err, a.done())
 }

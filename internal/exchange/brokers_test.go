@@ -71,13 +71,15 @@ func (h *realHost) stop(t *testing.T) {
 	}
 }
 
+var kinds = []struct {
+	name  string
+	start func(peers.Test, peers.BrokerOptions) *peers.Broker
+}{{"mosquitto", peers.Mosquitto}, {"nats", peers.NATS}, {"rabbitmq", peers.RabbitMQ}}
+
 // TestRealBrokers lets two hosts send thousands of messages both ways through each broker, which is killed and started again in the
 // middle, as one of the hosts is stopped and started.
 func TestRealBrokers(t *testing.T) {
-	for _, kind := range []struct {
-		name  string
-		start func(peers.Test, peers.BrokerOptions) *peers.Broker
-	}{{"mosquitto", peers.Mosquitto}, {"nats", peers.NATS}, {"rabbitmq", peers.RabbitMQ}} {
+	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			if kind.name == "rabbitmq" && testing.Short() {
 				t.Skip("RabbitMQ takes long to start")

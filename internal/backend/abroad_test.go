@@ -1,0 +1,105 @@
+package backend_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/backend"
+	"github.com/concurrent-modular-agent/coma/internal/peers"
+)
+
+// hostAt opens a backend at a broker, under a name.
+func hostAt(t *testing.T, k *peers.Broker, name string, change ...func(*backend.Options)) *backend.Backend {
+	t.Helper()
+	return open(t, append([]func(*backend.Options){func(o *backend.Options) {
+		o.Uplink = backend.Uplink{URL: k.URL(), HostName: name}
+	}}, change...)...)
+}
+
+// TestOneAgentOnTwoHosts runs an agent whose modules are at two hosts: they speak to each other by their names, as at one.
+func TestOneAgentOnTwoHosts(t *testing.T) {
+	k := peers.Mosquitto(t, peers.BrokerOptions{})
+	laptop, pi := hostAt(t, k, "laptop"), hostAt(t, k, "pi")
+	there := attach(t, pi, api.Attachment{Agent: "a", Modules: []string{"sensor"}}, newConsole())
+	here := attach(t, laptop, api.Attachment{Agent: "a", Modules: []string{"brain"}}, newConsole())
+	sensor, brain := sit(t, there, "a", "sensor", 1), sit(t, here, "a", "brain", 1)
+	ctx := within(t)
+
+	for n := range 200 {
+		if err := brain.Send(ctx, api.Message{To: "sensor", Text: fmt.Sprint("ask ", n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 200 {
+		m, err := sensor.Receive(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Text != fmt.Sprint("ask ", n) || m.From != "a/brain" || m.To != "a/sensor" {
+			t.Fatalf("message %d is %q from %s to %s", n, m.Text, m.From, m.To)
+		}
+		if err := sensor.Send(ctx, api.Message{To: "brain", Text: fmt.Sprint("answer ", n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 200 {
+		m, err := brain.Receive(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Text != fmt.Sprint("answer ", n) {
+			t.Fatalf("answer %d is %q", n, m.Text)
+		}
+	}
+
+	// People and tools reach it through any of the hosts.
+	if err := laptop.Post(ctx, "cli", api.Message{To: "a/sensor", Text: "from a person"}); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := sensor.Receive(ctx); err != nil || m.Text != "from a person" || m.From != "cli" {
+		t.Errorf("received %+v, %v", m, err)
+	}
+	if _, err := laptop.Waiting(ctx, "a", "sensor", false); err == nil || !strings.Contains(err.Error(), "at host pi") {
+		t.Errorf("the mailbox at the other host: %v", err)
+	}
+	err := laptop.Post(ctx, "cli", api.Message{To: "a/sensr", Text: "x"})
+	if !errors.Is(err, api.ErrUnknown) || !strings.Contains(err.Error(), `did you mean "a/sensor"`) {
+		t.Errorf("a name that nobody has: %v", err)
+	}
+	agents, err := laptop.Agents(ctx)
+	if err != nil || len(agents) != 1 {
+		t.Fatalf("%+v, %v", agents, err)
+	}
+	if i := slices.IndexFunc(agents[0].Modules, func(m api.ModuleState) bool { return m.Module == "sensor" && m.Host == "pi" }); i < 0 {
+		t.Errorf("the other host's module is not told: %+v", agents[0].Modules)
+	}
+
+	// The same module cannot run at both.
+	_, err = laptop.Attach(ctx, api.Attachment{Agent: "b", Modules: []string{"m"}}, newConsole())
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitHost(t, pi, "b/m")
+	if _, err = pi.Attach(ctx, api.Attachment{Agent: "b", Modules: []string{"m"}}, newConsole()); !errors.Is(err, api.ErrInUse) || !strings.Contains(err.Error(), "laptop") {
+		t.Errorf("a module that runs at the other host: %v", err)
+	}
+}
+
+// awaitHost waits until a backend has heard of a module at another host.
+func awaitHost(t *testing.T, b *backend.Backend, module string) {
+	t.Helper()
+	agent, name, _ := strings.Cut(module, "/")
+	ctx := within(t)
+	for {
+		if _, err := b.Waiting(ctx, agent, name, false); err != nil && strings.Contains(err.Error(), "at host") {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("%s is not heard of", module)
+		}
+	}
+}
