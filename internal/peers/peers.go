@@ -1,5 +1,6 @@
-// Package peers finds the programs that tests and benchmarks compare coma with: the real Chroma, and Chroma's clients in
-// Python and JavaScript. "make peers" installs them into the folder .peers of the repository; COMA_PEERS names another.
+// Package peers finds the programs that tests and benchmarks compare coma with: the real Chroma, its clients in Python and
+// JavaScript, and the Python framework (or a stand-in for it, in the folder framework). "make peers" installs them into
+// the folder .peers of the repository; COMA_PEERS names another.
 package peers
 
 import (
@@ -56,4 +57,24 @@ func repository() (string, error) {
 		}
 		dir = parent
 	}
+}
+
+// Framework returns a Python interpreter and a folder to import the Python framework from: its checkout, which
+// COMA_FRAMEWORK names and whose requirements the interpreter must have, or else a stand-in.
+func Framework() (python, dir string, err error) {
+	python, err = find("venv/bin/python")
+	if err != nil {
+		return "", "", err
+	}
+	if dir = os.Getenv("COMA_FRAMEWORK"); dir != "" {
+		return python, dir, nil
+	}
+	if paho, err := filepath.Glob(filepath.Join(filepath.Dir(python), "../lib/python3*/site-packages/paho")); err != nil || len(paho) == 0 {
+		return "", "", fmt.Errorf("no paho-mqtt beside %s: run make peers", python)
+	}
+	root, err := repository()
+	if err != nil {
+		return "", "", err
+	}
+	return python, filepath.Join(root, "internal/peers/framework"), nil
 }
