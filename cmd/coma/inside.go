@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,21 +41,11 @@ func inside() (c caller, ok bool, err error) {
 // before their seat is given up.
 const absence = 30 * time.Second
 
-// join opens a session. It waits for a host that is away.
+// join opens a session.
 func (c caller) join(ctx context.Context, mode link.Mode) (*link.Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, absence)
 	defer cancel()
-	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		session, err := link.Join(ctx, c.address, c.token, c.Identity, mode)
-		if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist) {
-			return session, err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil, err
-		}
-	}
+	return link.Join(ctx, c.address, c.token, c.Identity, mode)
 }
 
 // asModule speaks for the module that the command runs in. Outside of any it is an error.

@@ -75,8 +75,12 @@ func receive(ctx context.Context, c caller, out io.Writer, opt receiveOptions) e
 	for more := true; more && err == nil; more = opt.follow {
 		err = receiveOne(ctx, session, out, opt)
 	}
-	// Not cut short by the stop that has ended the waiting: the host is to know what was printed.
-	farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	// The host is to know what was printed, also when it is away just now, and when this is asked to stop.
+	patience := absence
+	if ctx.Err() != nil {
+		patience = time.Second
+	}
+	farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	return errors.Join(received(ctx, err), received(ctx, session.Leave(farewell)))
 }

@@ -27,6 +27,8 @@ type wire struct {
 	away func(err error)
 	// once makes the wire end with its first connection: for tools that ask a single thing.
 	once bool
+	// patient makes the wire wait for a host that is away from the beginning, not only once it was there.
+	patient bool
 
 	stop   context.CancelFunc
 	ended  chan struct{} // closed when run has returned
@@ -42,7 +44,7 @@ func (w *wire) connect(ctx context.Context) error {
 	w.ended = make(chan struct{})
 	life, stop := context.WithCancel(context.Background())
 	w.stop = stop
-	up, err := w.establish(ctx, life, false)
+	up, err := w.first(ctx, life)
 	if err != nil {
 		stop()
 		err = local(err)
@@ -55,6 +57,23 @@ func (w *wire) connect(ctx context.Context) error {
 		w.end(w.run(life, up))
 	}()
 	return nil
+}
+
+// first makes the first connection.
+func (w *wire) first(ctx, life context.Context) (*connection, error) {
+	var pause backoff
+	for {
+		up, err := w.establish(ctx, life, false)
+		if err == nil || !w.patient || refused(err) || pause.wait(ctx) != nil {
+			return up, err
+		}
+	}
+}
+
+// refused reports whether a host has answered, and not only that it ends.
+func refused(err error) bool {
+	var refusal *jsonrpc.Error
+	return errors.As(err, &refusal) && !errors.Is(local(err), api.ErrClosed) || errors.Is(err, api.ErrUnauthorized)
 }
 
 func (w *wire) close() {

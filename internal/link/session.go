@@ -51,10 +51,11 @@ func Open(ctx context.Context, address, token string, id api.Identity) (*Session
 	return Join(ctx, address, token, id, Seated)
 }
 
-// Join is Open with a mode.
+// Join is Open with a mode. For programs that come and go, which are those of the other modes, a host that is away is one
+// that is being restarted: they wait for it, as a module that is connected does, until ctx ends.
 func Join(ctx context.Context, address, token string, id api.Identity, mode Mode) (*Session, error) {
 	s := &Session{id: id, mode: mode, topics: map[string]bool{}, receiving: make(chan struct{}, 1), sending: make(chan struct{}, maxSending), arrived: make(chan struct{}, 1)}
-	s.wire = &wire{address: address, token: token, handler: sessionHandler{s}, greet: s.greet, settled: s.settled}
+	s.wire = &wire{address: address, token: token, handler: sessionHandler{s}, greet: s.greet, settled: s.settled, patient: mode != Seated}
 	if err := s.wire.connect(ctx); err != nil {
 		return nil, fmt.Errorf("open session of %s/%s: %w", id.Agent, id.Module, err)
 	}
