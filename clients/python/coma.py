@@ -237,62 +237,43 @@ class Condition:
     filter: Mapping[str, Any]  #: as the host's API has it: op, key, value, filters
 
 
+def _holds(op: str) -> Callable[[KeyCondition, Any], Condition]:
+    return lambda key, value: Condition({"op": op, "key": key.name, "value": value})
+
+
 @dataclass(frozen=True)
 class KeyCondition:
     """A Condition on the metadata value of that name, in the making; its methods finish it. Numbers compare by value."""
 
     name: str
 
-    def _is(self, op: str, value: Any) -> Condition:
-        return Condition({"op": op, "key": self.name, "value": value})
-
-    def equal(self, value: Any) -> Condition:
-        return self._is("eq", value)
-
-    def not_equal(self, value: Any) -> Condition:
-        """Holds where the value differs or is not there."""
-        return self._is("ne", value)
-
-    def greater(self, value: Any) -> Condition:
-        return self._is("gt", value)
-
-    def at_least(self, value: Any) -> Condition:
-        return self._is("gte", value)
-
-    def less(self, value: Any) -> Condition:
-        return self._is("lt", value)
-
-    def at_most(self, value: Any) -> Condition:
-        return self._is("lte", value)
+    equal = _holds("eq")
+    not_equal = _holds("ne")  #: holds also where the value is not there
+    greater = _holds("gt")
+    at_least = _holds("gte")
+    less = _holds("lt")
+    at_most = _holds("lte")
 
     def one_of(self, *values: Any) -> Condition:
         """Package coma's In."""
-        return self._is("in", values)
+        return _holds("in")(self, values)
 
     def none_of(self, *values: Any) -> Condition:
         """Package coma's NotIn: holds where the value is none of those given, or is not there."""
-        return self._is("nin", values)
+        return _holds("nin")(self, values)
 
 
 key = KeyCondition
 
 
-def contains(part: str) -> Condition:
-    """Holds where the record's text has part in it, to the letter."""
-    return Condition({"op": "contains", "value": part})
+def _text(op: str) -> Callable[[str], Condition]:
+    return lambda value: Condition({"op": op, "value": value})
 
 
-def not_contains(part: str) -> Condition:
-    return Condition({"op": "notcontains", "value": part})
-
-
-def matches(pattern: str) -> Condition:
-    """Holds where pattern, a regular expression of RE2's syntax, is found somewhere in the record's text."""
-    return Condition({"op": "regex", "value": pattern})
-
-
-def not_matches(pattern: str) -> Condition:
-    return Condition({"op": "notregex", "value": pattern})
+contains = _text("contains")  # the record's text has that part in it, to the letter
+not_contains = _text("notcontains")
+matches = _text("regex")  # a pattern, of RE2's syntax, is found somewhere in the record's text
+not_matches = _text("notregex")
 
 
 def all_of(*conditions: Condition) -> Condition:
@@ -673,7 +654,10 @@ class _Call:
     def value(self) -> Any:
         if self.error is not None:
             raise _again(self.error)
-        return self.request.read(self.result)
+        try:
+            return self.request.read(self.result)
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as e:
+            raise Error(f"{self.request.method}: the host's answer cannot be read: {e!r}") from e
 
 
 _AWAY, _GREETING, _UP = "away", "greeting", "up"
@@ -931,7 +915,11 @@ class _Core:
         if self.queue:
             wire = self.queue.popleft()
             self.hand = wire["seq"]
-            message = _message(wire, f"{self.agent}/{self.module}")
+            try:
+                message = _message(wire, f"{self.agent}/{self.module}")
+            except (AttributeError, OverflowError, TypeError, ValueError) as e:
+                self._end(Error(f"message from host cannot be read: {e!r}"))
+                raise _again(self._ended or Error()) from e
         else:
             self._waits = wait
         if not told and (message is not None or wait):

@@ -100,6 +100,86 @@ class Frames(unittest.TestCase):
                 self.assertIn(e.code, (1002, 1003, 1009))
 
 
+class Core(unittest.TestCase):
+    def core(self):
+        core = coma._Core("a", "m", 1)
+        core.attached()
+        core.take_in(json.dumps({"jsonrpc": "2.0", "id": 1, "result": {}}).encode())
+        return core
+
+    def test_no_answer_and_no_message_does_more_than_end_the_session(self):
+        rng = random.Random(5)
+        odd = [None, True, 0, -1, 1 << 70, 1.5, float("1e308"), "", "x", "é", [], [1], {}, {"a": 1}, {"seq": 1}, {"code": "x"}]
+        for _ in range(5000):
+            core = self.core()
+            calls = [core.call(request, lambda: None) for request in (
+                coma._Request("pending", "{}", coma._count), coma._Request("memory.query", "{}", coma._matches),
+                coma.Agent.kept(None, "k"), coma._Speaks.input(None, "?"), core.subscribe("x"))]
+            frame = []
+            for call in calls:
+                frame.append({"jsonrpc": "2.0", "id": call.id, rng.choice(("result", "error")): rng.choice(odd)})
+            for seq in range(1, 4):
+                message = {"seq": seq, "id": "i", "text": "t", "time": 1, "headers": {}, "deadline": 1, "deaths": 0}
+                for _ in range(rng.randrange(3)):
+                    message[rng.choice((*message, "data"))] = rng.choice(odd)
+                frame.append({"jsonrpc": "2.0", "method": "message", "params": message})
+            frame += [{"method": rng.choice(odd), "params": rng.choice(odd)}, {"method": "ended", "params": rng.choice(odd)}]
+            if rng.random() < 0.5:
+                frame[rng.randrange(len(frame))]["id"] = rng.choice([x for x in odd if not isinstance(x, int)])
+            if rng.random() < 0.2:
+                frame[rng.randrange(len(frame))] = rng.choice(odd)
+            try:
+                core.take_in(json.dumps(frame).encode())
+            except coma._Broken:
+                continue
+            for call in calls:
+                if call.done:
+                    try:
+                        call.value()
+                    except coma.Error:
+                        pass
+            try:
+                while core.readable:
+                    core.take(True)
+            except coma.Error:
+                pass
+            self.assertTrue(all(json.loads(x) for x in core.out))
+
+    def test_a_message_that_was_pushed_before_is_not_taken_twice(self):
+        core = self.core()
+        push = lambda *seqs: [core.take_in(json.dumps({"method": "message", "params": {"seq": s, "text": str(s)}}).encode())
+                              for s in seqs]
+        push(1, 2)
+        self.assertEqual(core.take(True).text, "1")
+        core.lost()
+        core.attached()
+        opening = json.loads(core.out[-1])
+        self.assertEqual({k: opening["params"][k] for k in ("resume", "hand", "done")}, {"resume": True, "hand": 1, "done": 0})
+        push(1, 2, 2, 3)
+        core.take_in(json.dumps({"jsonrpc": "2.0", "id": opening["id"], "result": {}}).encode())
+        self.assertEqual([core.take(True).text, core.take(True).text], ["2", "3"])
+
+    def test_sends_beyond_the_bound_wait(self):
+        core = self.core()
+        done = []
+        for i in range(1000):
+            core.call(coma._Request("send", {"to": "x"}, coma._nothing, marked=True), lambda: done.append(1))
+        under_way = [json.loads(x)["id"] for x in core.out if b'"send"' in x]
+        self.assertEqual(len(under_way), coma._MAX_SENDING)
+        core.lost()
+        core.attached()
+        opening = json.loads(core.out[-1])["id"]
+        core.take_in(json.dumps({"id": opening, "result": {}}).encode())
+        again = [json.loads(x) for x in core.out if b'"send"' in x]
+        self.assertEqual([x["id"] for x in again], under_way)
+        self.assertTrue(all(x["params"]["resent"] for x in again))
+        while len(done) < 1000:
+            sent = [json.loads(x) for x in core.out if b'"send"' in x]
+            core.out.clear()
+            self.assertLessEqual(len(sent), coma._MAX_SENDING)
+            core.take_in(json.dumps([{"id": x["id"], "result": {}} for x in sent]).encode())
+
+
 class FakeHost:
     """A server that answers as it is told to."""
 
