@@ -145,22 +145,25 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// noWords stands for those of an interpreter that refuses a file and says nothing.
+const noWords = "it does not parse"
+
 var nodePlace = regexp.MustCompile(`(?m)^(?:file://)?(/[^\n]*?):(\d+)$`)
 
 // readNode reads what node --check says: file:line, the line, a caret below, an empty line, the error.
 func readNode(file string, said []byte) modproc.Problem {
-	problem := modproc.Problem{File: file, Message: lastLine(said)}
+	problem := modproc.Problem{File: file, Message: cmp.Or(lastLine(said), noWords)}
 	lines := strings.Split(string(said), "\n")
 	for i, l := range lines {
 		if at := nodePlace.FindStringSubmatch(l); at != nil && problem.Line == 0 {
 			problem.File = at[1]
-			problem.Line, _ = strconv.Atoi(at[2]) // digits; too many of them are no line
+			problem.Line = number(at[2])
 			if i+2 < len(lines) {
 				problem.Column = strings.IndexByte(lines[i+2], '^') + 1
 			}
 		}
 		if name, _, ok := strings.Cut(l, ": "); ok && strings.HasSuffix(name, "Error") && !strings.ContainsAny(name, " \t") {
-			problem.Message = l
+			problem.Message = strings.ToValidUTF8(l, "\uFFFD")
 			break
 		}
 	}
@@ -176,20 +179,28 @@ var shellPlace = regexp.MustCompile(`(?m)^.*?: (?:line )?(\d+): (.*)$`)
 func readShell(file string, said []byte) modproc.Problem {
 	at := shellPlace.FindSubmatch(said)
 	if at == nil {
-		return modproc.Problem{File: file, Message: cmp.Or(lastLine(said), "it does not parse")}
+		return modproc.Problem{File: file, Message: cmp.Or(lastLine(said), noWords)}
 	}
-	number, _ := strconv.Atoi(string(at[1])) // digits; too many of them are no line
-	return modproc.Problem{File: file, Line: number, Message: string(at[2])}
+	return modproc.Problem{File: file, Line: number(string(at[1])), Message: strings.ToValidUTF8(string(at[2]), "\uFFFD")}
+}
+
+// number is the value of digits, 0 if there are too many.
+func number(digits string) int {
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // line is one line of a file, from 1, without its end; "" if there is none.
-func line(file string, number int) string {
-	if number < 1 {
+func line(file string, at int) string {
+	if at < 1 {
 		return ""
 	}
 	for l := range bytes.Lines(text(file)) {
-		if number--; number == 0 {
-			return strings.ToValidUTF8(strings.TrimRight(string(l), "\r\n"), "")
+		if at--; at == 0 {
+			return strings.ToValidUTF8(strings.TrimRight(string(l), "\r\n"), "\uFFFD")
 		}
 	}
 	return ""
@@ -198,5 +209,5 @@ func line(file string, number int) string {
 // lastLine is the last line that is not empty.
 func lastLine(said []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(said)), "\n")
-	return strings.ToValidUTF8(strings.TrimSpace(lines[len(lines)-1]), "")
+	return strings.ToValidUTF8(strings.TrimSpace(lines[len(lines)-1]), "\uFFFD")
 }

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -95,12 +94,11 @@ func (p *Program) pythonDeath(lines []string) *modproc.Failure {
 		for j := i + 1; j < len(lines); j++ {
 			text := strings.TrimPrefix(lines[j], "  | ")
 			if at := pythonFrame.FindStringSubmatch(lines[j]); at != nil {
-				number, _ := strconv.Atoi(at[2]) // digits; too many of them are no line
 				function := at[3]
 				if function == "<module>" {
 					function = ""
 				}
-				if frame, ok := p.own(at[1], number, function); ok {
+				if frame, ok := p.own(at[1], number(at[2]), function); ok {
 					failure.Frames = append(failure.Frames, frame)
 				}
 				continue
@@ -145,14 +143,12 @@ func (p *Program) nodeDeath(lines []string) *modproc.Failure {
 		at := nodeFrame.FindStringSubmatch(text)
 		switch {
 		case at != nil:
-			number, _ := strconv.Atoi(at[3]) // digits; too many of them are no line
-			column, _ := strconv.Atoi(at[4])
 			function := at[1]
 			if strings.HasPrefix(function, "Object.<anonymous>") {
 				function = ""
 			}
-			if frame, ok := p.own(at[2], number, function); ok {
-				frame.Column = column
+			if frame, ok := p.own(at[2], number(at[3]), function); ok {
+				frame.Column = number(at[4])
 				failure.Frames = append(failure.Frames, frame)
 			}
 		case failure.Cause == "" && strings.TrimSpace(text) != "":
@@ -166,8 +162,7 @@ func (p *Program) nodeDeath(lines []string) *modproc.Failure {
 		return nil
 	}
 	if at := nodeHeader.FindStringSubmatch(lines[begin]); len(failure.Frames) == 0 {
-		number, _ := strconv.Atoi(at[2])
-		if frame, ok := p.own(at[1], number, ""); ok && !strings.HasPrefix(at[1], "node:") {
+		if frame, ok := p.own(at[1], number(at[2]), ""); ok && !strings.HasPrefix(at[1], "node:") {
 			frame.Column = strings.IndexByte(lines[mark], '^') + 1
 			failure.Frames = append(failure.Frames, frame)
 		}
@@ -195,8 +190,7 @@ func (p *Program) shellDeath(status int, lines []string) *modproc.Failure {
 	if at == nil {
 		return nil
 	}
-	number, _ := strconv.Atoi(at[2]) // digits; too many of them are no line
-	frame, ok := p.own(at[1], number, "")
+	frame, ok := p.own(at[1], number(at[2]), "")
 	if !ok || !isFile(filepath.Join(p.ProjectDir, filepath.FromSlash(frame.File))) {
 		return nil
 	}
