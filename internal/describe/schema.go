@@ -112,9 +112,12 @@ func (s *schemas) reference(t reflect.Type) *Schema {
 	return &Schema{Ref: s.prefix + name}
 }
 
-// field is the schema of a field. What may be nil and is not left out then is null.
+// field is the schema of a field, with its tag "doc" as the description. What may be nil and is not left out then is null.
 func (s *schemas) field(f field) *Schema {
 	schema := s.of(f.of)
+	if f.doc != "" {
+		schema.Description = f.doc // beside a reference, too: draft 2020-12 allows it
+	}
 	if kind := f.of.Kind(); f.required && (kind == reflect.Slice || kind == reflect.Map || kind == reflect.Pointer) {
 		if name, ok := schema.Type.(string); ok {
 			schema.Type = []string{name, "null"}
@@ -139,6 +142,7 @@ type field struct {
 	name     string
 	of       reflect.Type
 	required bool // it is never left out
+	doc      string
 }
 
 // fields returns the fields of a struct as encoding/json sees them: those of embedded structs are its own, and the
@@ -161,7 +165,7 @@ func fields(t reflect.Type) (all []field) {
 			if name == "" {
 				name = f.Name
 			}
-			made := field{name, f.Type, !strings.Contains(options, "omit")}
+			made := field{name, f.Type, !strings.Contains(options, "omit"), f.Tag.Get("doc")}
 			if old, ok := at[name]; !ok {
 				at[name], depth[name] = len(all), level
 				all = append(all, made)

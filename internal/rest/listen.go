@@ -20,9 +20,9 @@ type Heard struct {
 	From   string    `json:"from,omitempty"`
 	Time   time.Time `json:"time"`
 	Text   string    `json:"text,omitempty"`
-	Base64 []byte    `json:"base64,omitempty"` // instead of text, where that is not UTF-8
+	Base64 []byte    `json:"base64,omitempty" doc:"instead of text, where that is not UTF-8"`
 	Retain bool      `json:"retain,omitempty"`
-	Missed int       `json:"missed,omitempty"` // how many were left out before this one: the listener was too slow
+	Missed int       `json:"missed,omitempty" doc:"how many were left out before this one: the listener was too slow"`
 }
 
 type listenQuery struct {

@@ -29,7 +29,7 @@ type recordsQuery struct {
 }
 
 type newMemory struct {
-	Embedder string `json:"embedder,omitempty"`
+	Embedder string `json:"embedder,omitempty" doc:"by its name; the memory's usual one if not given"`
 }
 
 // Records are records to be stored or changed.

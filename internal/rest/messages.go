@@ -18,9 +18,9 @@ const patience = 30 * time.Second
 
 // NewMessage is a message to be sent.
 type NewMessage struct {
-	ID            string            `json:"id,omitempty"`
+	ID            string            `json:"id,omitempty" doc:"a name of your own, unique among all messages; made if not given"`
 	Text          string            `json:"text,omitempty"`
-	Base64        []byte            `json:"base64,omitempty"` // instead of text, for bytes that are not UTF-8
+	Base64        []byte            `json:"base64,omitempty" doc:"instead of text, for bytes that are not UTF-8"`
 	ContentType   string            `json:"content_type,omitempty"`
 	Headers       map[string]string `json:"headers,omitempty"`
 	ReplyTo       string            `json:"reply_to,omitempty"`
@@ -36,13 +36,13 @@ type Message struct {
 	Topic         string            `json:"topic,omitempty"`
 	Time          time.Time         `json:"time,omitzero"`
 	Text          string            `json:"text,omitempty"`
-	Base64        []byte            `json:"base64,omitempty"` // instead of text, where that is not UTF-8
+	Base64        []byte            `json:"base64,omitempty" doc:"instead of text, where that is not UTF-8"`
 	ContentType   string            `json:"content_type,omitempty"`
 	Headers       map[string]string `json:"headers,omitempty"`
 	ReplyTo       string            `json:"reply_to,omitempty"`
 	CorrelationID string            `json:"correlation_id,omitempty"`
 	Deadline      time.Time         `json:"deadline,omitzero"`
-	Deaths        int               `json:"deaths,omitempty"`
+	Deaths        int               `json:"deaths,omitempty" doc:"how often the module died while it had this message in hand"`
 }
 
 type accepted struct {
@@ -167,7 +167,7 @@ func drop(ctx context.Context, a asked[deadQuery, none]) (counted, error) {
 type Publication struct {
 	Topic  string `json:"topic"`
 	Text   string `json:"text,omitempty"`
-	Base64 []byte `json:"base64,omitempty"` // instead of text
+	Base64 []byte `json:"base64,omitempty" doc:"instead of text, for bytes that are not UTF-8"`
 	Retain bool   `json:"retain,omitempty"`
 	QoS    byte   `json:"qos,omitempty"`
 }

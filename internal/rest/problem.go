@@ -16,7 +16,7 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
-	Code   int    `json:"code,omitempty"` // as the link has it: see api.Code
+	Code   int    `json:"code,omitempty" doc:"by which coma's own clients know the error"` // see api.Code
 }
 
 // status is the HTTP status of an error.

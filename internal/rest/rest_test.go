@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.uber.org/goleak"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
@@ -192,6 +193,7 @@ func TestRoutes(t *testing.T) {
 
 // TestListen reads the stream of what is published.
 func TestListen(t *testing.T) {
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // last, when the backend is closed
 	x := newTool(t)
 	ctx, stop := context.WithCancel(within(t))
 	defer stop()
