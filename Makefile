@@ -14,13 +14,15 @@ install:
 test:
 	$(GO) test -race -timeout 30m ./...
 
-# What some tests and benchmarks compare coma with: the real Chroma and its clients. Tests skip what is not there.
+# What some tests and benchmarks compare coma with: the real Chroma and its clients, and the MQTT client of the Python
+# framework. Tests skip what is not there.
 CHROMA ?= 1.3.4
-peers: .peers/chroma-$(CHROMA)
-.peers/chroma-$(CHROMA):
+PAHO ?= 2.1.0
+peers: .peers/chroma-$(CHROMA)-paho-$(PAHO)
+.peers/chroma-$(CHROMA)-paho-$(PAHO):
 	rm -rf .peers && mkdir .peers
 	python3 -m venv .peers/venv
-	.peers/venv/bin/pip install --quiet --disable-pip-version-check chromadb==$(CHROMA)
+	.peers/venv/bin/pip install --quiet --disable-pip-version-check chromadb==$(CHROMA) paho-mqtt==$(PAHO)
 	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix .peers chromadb; else echo "no npm: chromadb's JavaScript client is left out"; fi
 	touch $@
 
