@@ -17,7 +17,7 @@ test:
 # What some tests and benchmarks compare coma with: the real Chroma and its clients, and the MQTT client of the Python
 # framework. Tests skip what is not there.
 CHROMA ?= 1.3.4
-PAHO ?= 2.1.0
+PAHO ?= 2.2.0
 peers: .peers/chroma-$(CHROMA)-paho-$(PAHO)
 .peers/chroma-$(CHROMA)-paho-$(PAHO):
 	rm -rf .peers && mkdir .peers
