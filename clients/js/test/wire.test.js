@@ -86,9 +86,7 @@ class Far {
   }
 
   write(first, payload = "") {
-    const bytes = Buffer.from(payload);
-    assert.ok(bytes.length < 126);
-    this.socket.write(Buffer.concat([Buffer.from([first, bytes.length]), bytes]));
+    this.socket.write(frame(first, Buffer.from(payload)));
   }
 
   answer(id, result = {}) {
@@ -100,6 +98,26 @@ class Far {
     this.answer(open.id, { version: "test" });
     return open.params;
   }
+}
+
+/** A server's frame. */
+function frame(first, payload) {
+  const n = payload.length;
+  const header = n < 126 ? Buffer.from([first, n]) : n < 65536 ? Buffer.from([first, 126, n >> 8, n & 0xff]) : Buffer.concat([Buffer.from([first, 127]), Buffer.alloc(8)]);
+  if (n >= 65536) {
+    header.writeBigUInt64BE(BigInt(n), 2);
+  }
+  return Buffer.concat([header, payload]);
+}
+
+/** Random numbers from 0 to 1, the same for the same seed (mulberry32). */
+function seeded(seed) {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let x = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
+    return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
+  };
 }
 
 test("frames in pieces, pings and strange messages do no harm", async (t) => {
@@ -164,6 +182,63 @@ for (const [what, say] of [
     await agent.close();
   });
 }
+
+test("messages arrive however they are cut into frames and packets", async (t) => {
+  const random = seeded(1);
+  const texts = Array.from({ length: 300 }, (_, i) => `${i} ${"ü–🌱".repeat(random() < 0.05 ? random() * 20_000 : random() * 20)}`);
+  const api = await serve(t, async (far) => {
+    await far.welcome();
+    await far.asked("next");
+    const frames = [];
+    for (const [i, text] of texts.entries()) {
+      const payload = Buffer.from(JSON.stringify({ jsonrpc: "2.0", method: "message", params: { seq: i + 1, text } }));
+      let opcode = 0x01;
+      for (let at = 0; at < payload.length || opcode === 0x01; opcode = 0x00) {
+        const end = random() < 0.5 ? payload.length : Math.min(payload.length, at + 1 + Math.floor(random() * payload.length));
+        frames.push(frame((end === payload.length ? 0x80 : 0) | opcode, payload.subarray(at, end)));
+        at = end;
+        if (random() < 0.1) {
+          frames.push(frame(0x89, Buffer.from("ping")));
+        }
+      }
+    }
+    const all = Buffer.concat(frames);
+    for (let at = 0; at < all.length; ) {
+      const end = at + 1 + Math.floor(random() ** 4 * 100_000);
+      far.socket.write(all.subarray(at, end));
+      await new Promise((resolve) => setImmediate(resolve)); // a packet of its own, most often
+      at = end;
+    }
+  });
+  const agent = await connect({ api, agent: "a", module: "m" });
+  for (const text of texts) {
+    assert.equal((await agent.receive()).text, text);
+  }
+  await agent.close();
+});
+
+test("noise does no harm", async (t) => {
+  const random = seeded(2);
+  let connections = 0;
+  const api = await serve(t, async (far) => {
+    await far.welcome();
+    const asked = await far.asked("pending");
+    if (++connections > 200) {
+      far.answer(asked.id, { count: 42 });
+      return;
+    }
+    const noise = Buffer.from(Array.from({ length: 1 + Math.floor(random() * 200) }, () => Math.floor(random() * 256)));
+    if (random() < 0.7) { // what begins as a frame of text gets further
+      noise[0] = 0x81;
+      noise[1] = Math.floor(random() * 128);
+    }
+    far.socket.end(noise);
+  });
+  const agent = await connect({ api, agent: "a", module: "m" });
+  assert.equal(await agent.pending(), 42);
+  assert.equal(connections, 201);
+  await agent.close();
+});
 
 test("a send whose answer was lost is sent again as the same", async (t) => {
   const sent = [];
