@@ -59,6 +59,10 @@ func (u *Users) Login(ctx context.Context, address, name, password string) (Iden
 	if l.throttle.Refused(address) > 0 {
 		return Identity{}, ErrThrottled
 	}
+	if name == "" || password == "" { // nobody's, which is no secret
+		l.throttle.Failed(address, "")
+		return Identity{}, errCredentials
+	}
 	user, known := u.lookup(name)
 	mark := l.mark(name, password)
 	if known && l.known(mark, user.Hash) {

@@ -173,7 +173,7 @@ func tell(address string, said ...[]byte) error {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return err
 	}
 	conn.Write(bytes.Join(said, nil)) // the other side may close before it has read all
@@ -228,7 +228,7 @@ func TestAThousandMalformedPackets(t *testing.T) {
 	for seed := range uint64(4) {
 		attackers.Go(func() {
 			random := rand.New(rand.NewPCG(seed, 1))
-			for i := range 500 {
+			for i := range 300 {
 				version := byte(4 + random.IntN(2))
 				said := [][]byte{hello(version, fmt.Sprint("attacker", seed, i%5), "lamp")}
 				all := samples(version)
