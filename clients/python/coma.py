@@ -495,10 +495,6 @@ class _Address:
         return Away(f"connect to {self.url}: {reason}: is coma running there? (coma run, or coma backend start)")
 
 
-def _new_key() -> str:
-    return base64.b64encode(os.urandom(16)).decode()
-
-
 def _mask(payload: bytes, key: bytes) -> bytes:
     """Section 5.3, all bytes at once: as one long number."""
     n = len(payload)
@@ -517,10 +513,6 @@ def _frame(opcode: int, payload: bytes) -> bytes:
         head = bytes((0x80 | opcode, 0x80 | 127)) + n.to_bytes(8, "big")
     key = os.urandom(4)
     return head + key + _mask(payload, key)
-
-
-def _close_frame(code: int) -> bytes:
-    return _frame(_CLOSE, code.to_bytes(2, "big"))
 
 
 class _Frames:
@@ -664,7 +656,7 @@ _AWAY, _GREETING, _UP = "away", "greeting", "up"
 
 
 class _Core:
-    """A module's session as a state machine. It does no input or output and holds no lock: a face tells it what has come
+    """A module's session as a state machine. It does no input or output and holds no lock: the wire tells it what has come
     (attached, take_in, lost) and what is wanted (call, notify, take), and writes what is in out, in order.
 
     The host pushes messages ahead, up to a window; take hands out what has come. Each take tells the host, in one
@@ -693,7 +685,7 @@ class _Core:
         self._opening = 0  # which of them is the open
         self._sending = 0  # how many of the calls are sends that are under way
         self._crowded: Deque[_Call] = deque()  # sends that wait until fewer are
-        self._held: Deque[bytes] = deque()  # notifications that wait for a connection
+        self.held: Deque[bytes] = deque()  # notifications that wait for a connection
         self._refused = 0.0  # since when the host says that another has our place
         self._ids = (os.urandom(8).hex(), 0)
 
@@ -703,7 +695,7 @@ class _Core:
         self._ids = name, n + 1
         return f"{name}-{n}"
 
-    # What the face has to say of the connection.
+    # What the wire has to say of the connection.
 
     def attached(self) -> None:
         """There is a connection: the host is greeted."""
@@ -829,10 +821,10 @@ class _Core:
         text = f'{{"jsonrpc":"2.0","method":"{method}","params":{params}}}'.encode("utf-8", "replace")
         if self.state is _UP:
             self.out.append(text)
-        elif self.dead is not None or len(self._held) >= _MAX_HELD:
+        elif self.dead is not None or len(self.held) >= _MAX_HELD:
             return False
         else:
-            self._held.append(text)
+            self.held.append(text)
         return True
 
     def subscribe(self, pattern: str) -> _Request[None]:
@@ -873,8 +865,8 @@ class _Core:
         if self.resuming:
             self._tell(self._waits or self.hand != 0)
         self.resuming = True
-        self.out.extend(self._held)
-        self._held.clear()
+        self.out.extend(self.held)
+        self.held.clear()
         self._crowded.clear()
         self._sending = 0
         for call in self._calls.values():
@@ -926,12 +918,13 @@ class _Core:
             self._tell(True)
         return message
 
-    def give_up(self) -> None:
-        """A receive no longer waits, and what was in hand before it is finished with."""
-        if self.hand:
+    def give_up(self, finish: bool) -> None:
+        """A receive no longer waits. With finish, what was in hand before it is finished with; without, a message that
+        was taken but not handed out stays in hand."""
+        if self.hand and finish:
             self._done, self.hand = self.hand, 0
         self._waits = False
-        self._tell(False)
+        self._tell(self.hand != 0)
 
     def poll(self) -> _Request[None]:
         """Asks for what the host has: it arrives before the answer does."""
@@ -1140,14 +1133,14 @@ class _Wire:
     def take(self, wait: bool) -> Optional[Message]:
         """As the core's. What it has to say has left when this returns."""
         if self.stopping:
-            self.give_up()
+            self.give_up(finish=True)
             raise Stopped
         message = self.core.take(wait)
         self.flush()
         return message
 
-    def give_up(self) -> None:
-        self.core.give_up()
+    def give_up(self, finish: bool = False) -> None:
+        self.core.give_up(finish)
         self.flush()
 
     def tell(self, method: str, params: str) -> bool:
@@ -1167,6 +1160,8 @@ class _Wire:
                 return
             self._closing.set()
             self.core.fail(Closed("the session is closed"))
+            for text in self.core.held:  # log lines and printed pieces that the host will not hear
+                print(text.decode(), file=sys.stderr)
             if self._socket is not None:
                 self._socket.end()
             self.look_up()
