@@ -145,8 +145,8 @@ func (l *loader) own(found []*script) (modules []*script) {
 		case !s.isFile || s.exec.Framework || l.named(s.name):
 		case imported(s) && !program.Guarded(s.path, s.exec.Kind):
 			continue
-		case framework && s.exec.Kind == program.Python:
-			l.problem(s.path, token.Position{}, "no function is marked with @module_main and no module imports it")
+		case framework && s.exec.Kind == program.Python && !program.UsesComa(s.path):
+			l.problem(s.path, token.Position{}, "no function is marked with @module_main, it does not import coma, and no module imports it")
 			continue
 		}
 		modules = append(modules, s)

@@ -159,19 +159,22 @@ def run(agent): pass
 from concurrent_modular_agent import Agent
 Agent("x").start()
 -- other.sh --
+-- moved.py --
+import coma
+agent = coma.connect()
 `))
-	if want := []string{"chat", "mod3", "other", "userinput"}; !slices.Equal(names(p), want) {
+	if want := []string{"chat", "mod3", "moved", "other", "userinput"}; !slices.Equal(names(p), want) {
 		t.Fatalf("modules %q, want %q", names(p), want)
 	}
 	for _, m := range p.Modules {
 		if m.MemoryLimit != map[bool]int64{false: DefaultMemoryLimit, true: 2 << 30}[m.Exec.Framework] {
 			t.Errorf("%s may use %d bytes", m.Name, m.MemoryLimit)
 		}
-		if framework := m.Name != "other"; m.Exec.Framework != framework || (m.Mailbox == "mqtt") != framework {
+		if framework := m.Name != "other" && m.Name != "moved"; m.Exec.Framework != framework || (m.Mailbox == "mqtt") != framework {
 			t.Errorf("%s: %+v, mailbox %q", m.Name, m.Exec, m.Mailbox)
 		}
 	}
-	if got, want := problems(p), []string{"script.py: script.py: no function is marked with @module_main and no module imports it"}; !slices.Equal(got, want) {
+	if got, want := problems(p), []string{"script.py: script.py: no function is marked with @module_main, it does not import coma, and no module imports it"}; !slices.Equal(got, want) {
 		t.Errorf("problems %q, want %q", got, want)
 	}
 }
