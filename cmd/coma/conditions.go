@@ -19,17 +19,32 @@ type conditions struct {
 	since, until    string
 }
 
-const conditionsHelp = `--where compares metadata: key=value, key!=value, key>value, >=, <, <=. A value that reads as a number, or is
-true or false, is one; in double quotes it is text. --contains looks for a part of the text. --since and --until
+const conditionsHelp = fieldConditionsHelp + ` --since and --until
 take a time (2026-11-21, "2026-11-21 15:04", 15:04, or RFC 3339) or an age (90m, 2h, 7d). Several conditions must
 all hold.`
 
+// fieldConditionsHelp is about the conditions on a record's fields, without its time.
+const fieldConditionsHelp = `--where compares metadata: key=value, key!=value, key>value, >=, <, <=. A value that reads as a number, or is
+true or false, is one; in double quotes it is text. --contains looks for a part of the text.`
+
 func (c *conditions) flags(cmd *cobra.Command) {
+	c.fieldFlags(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&c.since, "since", "", "only records of this time or later")
+	flags.StringVar(&c.until, "until", "", "only records before this time")
+}
+
+// fieldFlags are those of a filter: conditions on anything but the time.
+func (c *conditions) fieldFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&c.where, "where", nil, "only records whose metadata fit, as in mood=calm or 'n>=3'; can be given several times")
 	flags.StringArrayVar(&c.contains, "contains", nil, "only records whose text has this in it; can be given several times")
-	flags.StringVar(&c.since, "since", "", "only records of this time or later")
-	flags.StringVar(&c.until, "until", "", "only records before this time")
+}
+
+// filter returns what the flags of fieldFlags say; nil: nothing.
+func (c *conditions) filter() (*api.Filter, error) {
+	filter, _, _, err := c.parse(time.Time{})
+	return filter, err
 }
 
 // parse returns what the flags say; ages count back from now.

@@ -27,7 +27,7 @@ backend, runs or not. Inside a module they are about the memory of its own agent
   coma memory import garden http://localhost:8001/collection`,
 	})
 	cmd.AddCommand(newMemoryLs(), newMemoryRm())
-	for _, sub := range []*cobra.Command{newMemoryAdd(), newMemoryShow(), newMemoryQuery(), newMemoryBackup(), newMemoryRestore(),
+	for _, sub := range []*cobra.Command{newMemoryAdd(), newMemoryShow(), newMemoryQuery(), newMemoryCount(), newMemoryUpdate(), newMemoryDelete(), newMemoryBackup(), newMemoryRestore(),
 		newMemoryExport(), newMemoryImport(), newMemoryReembed(), newMemoryCompact()} {
 		cmd.AddCommand(ofAgent(sub))
 	}
