@@ -111,10 +111,18 @@ func (c *Client) dial(ctx context.Context) (*watched, error) {
 	var conn net.Conn
 	var err error
 	switch c.server.Scheme {
-	case "mqtt":
+	case "mqtt", "mqtts":
 		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", c.server.Host)
-	case "mqtts":
-		conn, err = (&tls.Dialer{Config: c.tls}).DialContext(ctx, "tcp", c.server.Host)
+		if err == nil {
+			conn = quicken(conn)
+		}
+		if err == nil && c.server.Scheme == "mqtts" {
+			secure := tls.Client(conn, c.tls)
+			if err = secure.HandshakeContext(ctx); err != nil {
+				conn.Close()
+			}
+			conn = secure
+		}
 	default:
 		conn, err = mqtt.NewWebsocket(c.server.String(), c.tls, patience, nil, nil)
 	}
