@@ -49,6 +49,26 @@ func TestLanguagesModules(t *testing.T) {
 	}
 }
 
+// TestLanguagesCommands looks whether the commands that the page's table names are there.
+func TestLanguagesCommands(t *testing.T) {
+	h := newHome(t)
+	commands := map[string]bool{}
+	for _, row := range regexp.MustCompile(`(?m)^\|.*\|.*\|.*\|(.*)\|$`).FindAllStringSubmatch(read(t, languages), -1) {
+		for _, found := range regexp.MustCompile("`(coma (?:memory )?[a-z]+)").FindAllStringSubmatch(row[1], -1) {
+			commands[found[1]] = true
+		}
+	}
+	if len(commands) < 15 {
+		t.Errorf("%d commands in the page's table", len(commands))
+	}
+	for command := range commands {
+		help := h.coma("", append(strings.Fields(command)[1:], "--help")...)
+		if !strings.Contains(help, "Usage:\n  "+command+" ") {
+			t.Errorf("%s is not a command:\n%s", command, help)
+		}
+	}
+}
+
 // TestLanguagesFrames says what the page's module says on the wire, and hears what its host answers.
 func TestLanguagesFrames(t *testing.T) {
 	h := newHome(t)

@@ -15,3 +15,14 @@ test("coma.d.ts names what coma.js has", async () => {
     }
   }
 });
+
+test("docs/languages.md names what coma.js has", async () => {
+  const page = await readFile(new URL("../../../docs/languages.md", import.meta.url), "utf8");
+  const members = [coma.Agent, coma.Message, coma.Memory].flatMap((kind) => Object.getOwnPropertyNames(kind.prototype));
+  const fields = Object.keys(new coma.Message({}, { name: "a", module: "m" }));
+  const known = new Set([...members, ...fields, ...Object.keys(coma), "name", "module", "generation", "undefined", "null"]);
+  const cells = [...page.matchAll(/^\|.*\|.*\|(.*)\|.*\|$/gm)].map((row) => row[1]).join();
+  const named = [...cells.matchAll(/`(?:agent\.|memory\.|msg\.|where: )?([a-zA-Z]+)(?=\(|`)/g)].map((match) => match[1]);
+  assert.ok(named.length > 40, `${named.length} names in the table`);
+  assert.deepEqual(named.filter((name) => !known.has(name) && name !== "JavaScript"), []);
+});
