@@ -23,7 +23,7 @@ var nodeClient = regexp.MustCompile(`["']coma["']`)
 // that is installed comes first for JavaScript; for Python, in the program's own folder. The arguments are for node.
 func (p *Program) lendClient(e *environment) (args []string, err error) {
 	switch {
-	case p.Kind == Python && p.mentions(func(source []byte) bool { return slices.Contains(pythonImports(source), "coma") }):
+	case p.Kind == Python && slices.ContainsFunc(p.Sources, UsesComa):
 		dir, err := unpack(python.Files)
 		if err != nil {
 			return nil, err
@@ -33,7 +33,7 @@ func (p *Program) lendClient(e *environment) (args []string, err error) {
 			path = before + string(filepath.ListSeparator) + dir
 		}
 		e.set("PYTHONPATH", path)
-	case p.Kind == Node && p.mentions(nodeClient.Match):
+	case p.Kind == Node && slices.ContainsFunc(p.Sources, func(file string) bool { return nodeClient.Match(text(file)) }):
 		dir, err := unpack(js.Files, "node_modules", "coma")
 		if err != nil {
 			return nil, err
@@ -57,10 +57,8 @@ func (p *Program) lendClient(e *environment) (args []string, err error) {
 	return nil, nil
 }
 
-// mentions tells whether one of the program's files does.
-func (p *Program) mentions(does func(source []byte) bool) bool {
-	return slices.ContainsFunc(p.Sources, func(file string) bool { return does(text(file)) })
-}
+// UsesComa tells whether a Python file imports coma's own library.
+func UsesComa(file string) bool { return slices.Contains(pythonImports(text(file)), "coma") }
 
 // unpack writes files into a folder of coma's in the user's cache, below the given names, unless they are there already,
 // and returns that folder. It is named by what is in it: coma binaries of several versions do not meet in it.

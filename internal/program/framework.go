@@ -56,11 +56,6 @@ func frameworkName(source []byte) (name string, is bool) {
 	return "", false
 }
 
-var comaImport = regexp.MustCompile(`(?m)^(?:import[ \t]+(?:[\w., \t]*,[ \t]*)?coma|from[ \t]+coma[ \t]+import)\b`)
-
-// UsesComa tells whether a Python file imports coma's own client: it is a module, also beside those of the framework.
-func UsesComa(file string) bool { return comaImport.Match(pythonCode(text(file))) }
-
 // bootstrap starts a module of the framework as the framework's own entry point does; see its text.
 //
 //go:embed framework.py
