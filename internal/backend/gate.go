@@ -24,7 +24,9 @@ type gate struct {
 	mu   sync.Mutex
 	away map[string]absentee // persistent sessions of clients that are away, by client ID
 
-	kept, late *rarely // tells of messages that were not left at their topics, and of those that nobody keeps
+	// What is told of those who were turned away, of messages that were not left at their topics, and of those that were
+	// kept for nobody.
+	turned, kept, late *rarely
 }
 
 // absentee is a client that has gone and left its session.
@@ -36,7 +38,7 @@ type absentee struct {
 func newGate(k *embedded, limits access.Limits) *gate {
 	return &gate{
 		broker: k, quota: newQuota(limits), away: map[string]absentee{},
-		kept: &rarely{every: 10 * time.Second}, late: &rarely{every: 10 * time.Second},
+		turned: &rarely{every: time.Second}, kept: &rarely{every: 10 * time.Second}, late: &rarely{every: 10 * time.Second},
 	}
 }
 
@@ -82,8 +84,10 @@ func (g *gate) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 }
 
 func (g *gate) refused(cl *mqtt.Client, d *door, why string) {
-	g.broker.backend.log.Warn("MQTT client refused", slog.String("client", cl.ID), slog.String("user", string(cl.Properties.Username)),
-		slog.String("address", d.address), slog.String("reason", why))
+	if n := g.turned.add(1); n > 0 {
+		g.broker.backend.log.Warn("MQTT client refused", slog.String("client", cl.ID), slog.String("user", string(cl.Properties.Username)),
+			slog.String("address", d.address), slog.String("reason", why), slog.Int("refused", n))
+	}
 }
 
 // misfit tells why a client whose password was right cannot come in all the same; "" where it can. A last will has no check

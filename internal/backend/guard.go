@@ -100,7 +100,7 @@ var errNoCredentials = fmt.Errorf("%w: no token and no user", api.ErrUnauthorize
 // headers: "coma.token.<token>" or "coma.basic.<user:password in unpadded base64url>".
 func (b *Backend) identify(r *http.Request) (access.Identity, error) {
 	forChroma := strings.HasPrefix(r.URL.Path, "/api/")
-	if forChroma && b.loopback() && b.opt.ChromaToken == "" && b.users.Count() == 0 {
+	if forChroma && b.private() && b.opt.ChromaToken == "" && b.users.Count() == 0 {
 		return access.Owner(), nil // whatever is shown: there is nothing to compare it with
 	}
 	authorization := r.Header.Get("Authorization")
@@ -127,7 +127,7 @@ func (b *Backend) identify(r *http.Request) (access.Identity, error) {
 		}
 	}
 	if !ok {
-		if forChroma && b.loopback() && b.opt.ChromaToken == "" && authorization == "" {
+		if forChroma && b.private() && b.opt.ChromaToken == "" && authorization == "" {
 			return access.Owner(), nil
 		}
 		return access.Identity{}, errNoCredentials
@@ -315,5 +315,9 @@ func Exposable(host, password, token string, users int) error {
 	return fmt.Errorf("listen on %s: %w: others could read and steer every agent: add users with \"coma backend passwd\", or set COMA_PASSWORD (MQTT) and COMA_TOKEN (API), or stay on 127.0.0.1", host, api.ErrInvalid)
 }
 
+// private reports whether nobody but this machine's own can be at the other end: it listens on loopback, and there is no
+// other name for it, as a proxy before it would need.
+func (b *Backend) private() bool { return b.loopback() && len(b.opt.AllowHosts) == 0 }
+
 // guarded reports whether MQTT clients have to say who they are.
-func (b *Backend) guarded() bool { return !b.loopback() || b.opt.Password != "" }
+func (b *Backend) guarded() bool { return !b.private() || b.opt.Password != "" }

@@ -97,6 +97,14 @@ func (l *sockets) address() string {
 	return "http://" + l.port
 }
 
+// here is the address for this machine's own processes, which need no TLS.
+func (l *sockets) here() string {
+	if l == nil {
+		return ""
+	}
+	return "http://" + reachable(l.port)
+}
+
 // close ends the servers and their goroutines. (WebSockets are no longer the servers' own; link.Server ends them.)
 func (l *sockets) close() error {
 	errs := []error{l.unix.Close(), l.tcp.Close()}
@@ -147,7 +155,7 @@ func (b *Backend) endpoint() api.Endpoint {
 	if b.opt.Offline {
 		return api.Endpoint{}
 	}
-	return api.Endpoint{API: "unix://" + b.socket, Broker: b.broker.url(), Token: b.opt.Token, HTTP: b.listen.address()}
+	return api.Endpoint{API: "unix://" + b.socket, Broker: b.broker.url(), Token: b.opt.Token, HTTP: b.listen.here()}
 }
 
 // loadToken returns the user's token, made once: a daemon that is restarted is still the one that modules know.
