@@ -126,12 +126,10 @@ func (b *Backend) serve() (err error) {
 		}
 	}
 	b.server = link.NewServer(b, b.opt.Version)
-	k, err := openBroker(b)
-	if err != nil {
+	if err := b.openBroker(); err != nil {
 		return err
 	}
-	b.broker = k
-	if k, ok := k.(*external); ok {
+	if k, ok := b.broker.(*external); ok {
 		if b.abroad, err = openAbroad(b, k); err != nil {
 			return err
 		}

@@ -50,12 +50,18 @@ type broker interface {
 	close() error
 }
 
-// openBroker opens the broker that the options ask for.
-func openBroker(b *Backend) (broker, error) {
+// openBroker opens the broker that the options ask for. What it brings from outside comes from other goroutines, which find it
+// at b.broker: so it is set there by who opens it, before anything can come.
+func (b *Backend) openBroker() error {
+	open := openEmbedded
 	if b.opt.Uplink.URL != "" {
-		return openExternal(b)
+		open = openExternal
 	}
-	return openEmbedded(b)
+	if err := open(b); err != nil {
+		b.broker = offline{}
+		return err
+	}
+	return nil
 }
 
 // offline is the broker of a backend that has none: nobody could hear what is published.

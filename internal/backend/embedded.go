@@ -33,10 +33,10 @@ type embedded struct {
 	lost     *rarely // tells of what slow clients miss
 }
 
-func openEmbedded(b *Backend) (*embedded, error) {
+func openEmbedded(b *Backend) error {
 	listener, err := listenTCP(b.opt.Host, b.opt.MQTTPort, 1883, b.opt.StrictPorts)
 	if err != nil {
-		return nil, fmt.Errorf("open MQTT port: %w", err)
+		return fmt.Errorf("open MQTT port: %w", err)
 	}
 	capabilities := mqtt.NewDefaultServerCapabilities()
 	capabilities.MaximumClientWritesPending = 16 << 10 // 8 bytes each, of every client and every session that is kept
@@ -50,6 +50,7 @@ func openEmbedded(b *Backend) (*embedded, error) {
 	capabilities.MaximumMessageExpiryInterval = 0
 	capabilities.Compatibilities.NoInheritedPropertiesOnAck = true // they would stay in memory with the acknowledgement
 	k := &embedded{backend: b, address: listener.Addr().String(), lost: &rarely{every: 10 * time.Second}}
+	b.broker = k
 	k.server = mqtt.New(&mqtt.Options{
 		Capabilities: capabilities,
 		InlineClient: true,
@@ -73,9 +74,9 @@ func openEmbedded(b *Backend) (*embedded, error) {
 		err = k.server.Serve()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start MQTT broker: %w", err), listener.Close())
+		return errors.Join(fmt.Errorf("start MQTT broker: %w", err), listener.Close())
 	}
-	return k, nil
+	return nil
 }
 
 func (k *embedded) close() error { return k.server.Close() }

@@ -56,14 +56,15 @@ type external struct {
 // mirrorBuffer is how many mirrored messages wait for the broker; beyond it they are left out.
 const mirrorBuffer = 4096
 
-func openExternal(b *Backend) (_ *external, err error) {
+func openExternal(b *Backend) (err error) {
 	k := &external{
 		backend: b, opt: b.opt.Uplink, instance: api.NewID(), since: time.Now(), listeners: map[*listener]struct{}{},
 		mirrors: make(chan uplink.Message, mirrorBuffer), missed: rarely{every: 10 * time.Second},
 	}
+	b.broker = k
 	k.life, k.stop = context.WithCancel(context.Background())
 	if k.name, k.dir, k.unlock, err = hostName(b.opt.Folders.State, k.opt.HostName); err != nil {
-		return nil, err
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -74,21 +75,21 @@ func openExternal(b *Backend) (_ *external, err error) {
 		URL: k.opt.URL, User: k.opt.User, Password: k.opt.Password, CA: k.opt.CA, Cert: k.opt.Cert, Key: k.opt.Key, Log: b.log,
 	}
 	if k.states, err = openStates(k); err != nil {
-		return nil, err
+		return err
 	}
 	topics := options
 	topics.ClientID, topics.Clean = "coma-"+k.name+"-topics", true
 	topics.WillTopic, topics.Will = exchange.Will(k.name, k.instance)
 	topics.Changed = func(s uplink.State) { k.changed(0, s) }
 	if k.topics, err = uplink.Open(context.Background(), topics); err != nil {
-		return nil, err
+		return err
 	}
 	if k.devices, err = openDevices(k, options); err != nil {
-		return nil, err
+		return err
 	}
 	k.work.Go(k.states.run)
 	k.work.Go(k.showMirrors)
-	return k, nil
+	return nil
 }
 
 func (k *external) close() error {

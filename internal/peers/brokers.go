@@ -217,7 +217,8 @@ func Mosquitto(t Test, opt BrokerOptions) *Broker {
 		config = append(config, "cafile "+opt.CA, "require_certificate true")
 	}
 	if opt.WebSocket {
-		config = append(config, "protocol websockets")
+		// Mosquitto 2.0.11 does not start without another listener.
+		config = append(config, "protocol websockets", fmt.Sprintf("listener %d 127.0.0.1", freePort(t)))
 	}
 	file := filepath.Join(dir, "mosquitto.conf")
 	if err := os.WriteFile(file, []byte(strings.Join(append(config, opt.Config), "\n")+"\n"), 0o600); err != nil {
