@@ -23,6 +23,11 @@ func programSpec(t *testing.T, file, text string) Spec {
 	t.Helper()
 	dir := project(t, map[string]string{file: text})
 	path := filepath.Join(dir, filepath.FromSlash(file))
+	if strings.HasPrefix(text, "#!") {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	kind := program.KindOf(path)
 	if command := map[program.Kind]string{program.Python: "python3", program.Node: "node", program.Shell: "bash"}[kind]; command != "" {
 		if _, err := exec.LookPath(command); err != nil {
@@ -87,6 +92,7 @@ func TestProgramEnds(t *testing.T) {
 			outcome: api.Died, err: "RangeError: too dark (eye.mjs:2:9: see)",
 		},
 		{name: "a rejection", file: "eye.js", text: "Promise.reject(new Error('no'))\n", outcome: api.Died, err: "Error: no (eye.js:1:16)"},
+		{name: "an executable script", file: "eye", text: "#!/usr/bin/env python3\nprint('on')\nraise ValueError('too dark')\n", said: []string{"stdout: on"}, outcome: api.Died, err: "ValueError: too dark (eye:3)"},
 		{name: "shell", file: "eye.sh", text: "echo on $COMA_MODULE\n", said: []string{"stdout: on eye"}, outcome: api.Finished},
 		{name: "another shell", file: "eye.sh", text: "#!/usr/bin/env -S sh -u\necho on $NOPE\n", outcome: api.Died, err: "parameter not set"},
 		{name: "a command that is not there", file: "eye.sh", text: "echo on\nnopenope\n", outcome: api.Died, err: "command not found (exit status 127) (eye.sh:2)"},
@@ -129,6 +135,7 @@ func TestProgramStops(t *testing.T) {
 		{"python that fails then", "eye.py", "import os, signal, sys, time\ndef stop(*_):\n    raise OSError('the camera')\nsignal.signal(signal.SIGTERM, stop)\nprint('on', os.getpid())\ntime.sleep(1000)\n", time.Minute, api.Stopped, "OSError: the camera (eye.py:3: stop)"},
 		{"node", "eye.js", "console.log('on', process.pid); setInterval(() => {}, 1000)\n", time.Minute, api.Stopped, ""},
 		{"a shell that waits for a command", "eye.sh", "trap 'echo bye; exit 0' TERM\necho on $$\nsleep 1000\n", time.Minute, api.Finished, ""},
+		{"an executable that is a shell's", "eye", "#!/bin/sh\ntrap 'exit 0' TERM\necho on $$\nsleep 1000\n", time.Minute, api.Finished, ""},
 		{"a shell that says it was ended", "eye.sh", "trap 'exit 143' TERM\necho on $$\nsleep 1000\n", time.Minute, api.Stopped, ""},
 		{"a deaf one", "eye.sh", "trap '' TERM\necho on $$\nsleep 1000\nsleep 1000\n", 50 * time.Millisecond, api.Stopped, "did not stop within 50ms: killed"},
 	}

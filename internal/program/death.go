@@ -22,7 +22,7 @@ func (p *Program) Death(ended modproc.Ended, lines []string, memoryLimit int64) 
 		return &modproc.Failure{Cause: "killed by " + modproc.SignalName(syscall.Signal(ended.Signal))}
 	}
 	var failure *modproc.Failure
-	switch p.Kind {
+	switch p.language() {
 	case Python:
 		failure = p.pythonDeath(lines)
 	case Node:

@@ -200,6 +200,7 @@ def named(self, agent_name, module_name):
     if agent_name == "myagent" and not Client.all:  # what module_main calls every agent
         agent_name, module_name = AGENT, MODULE
     interface(self, agent_name, module_name)
+    self.log_color_code = self.log_reset_code = ""  # coma has a colour for each module
 
 
 AgentInterface.__init__ = named

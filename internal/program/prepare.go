@@ -54,7 +54,7 @@ func (p *Program) Prepare(ctx context.Context, env []string, memoryLimit int64) 
 		return Ready{}, p.refuse(err)
 	}
 	r.Env = e
-	r.StopAll = slices.Contains(shells, filepath.Base(interpreter)) || p.Kind == Shell
+	r.StopAll = p.language() == Shell
 	checked, err := p.check(ctx, interpreter, e)
 	if err != nil {
 		return Ready{}, err
@@ -139,22 +139,12 @@ func (p *Program) python(e environment, venv string) (string, error) {
 
 // shell is the command before a script: what its #! line says, else bash, else sh.
 func (p *Program) shell(e environment) ([]string, error) {
-	first, _, _ := bytes.Cut(text(p.File), []byte("\n"))
-	if line, ok := strings.CutPrefix(string(first), "#!"); ok {
-		words := strings.Fields(line)
-		if len(words) > 1 && filepath.Base(words[0]) == "env" {
-			words = words[1:]
-			if words[0] == "-S" {
-				words = words[1:]
-			}
+	if words := shebang(p.File); len(words) > 0 {
+		found, err := p.find(e, words[0])
+		if err != nil {
+			return nil, fmt.Errorf("%w (its #! line asks for it)", err)
 		}
-		if len(words) > 0 {
-			found, err := p.find(e, words[0])
-			if err != nil {
-				return nil, fmt.Errorf("%w (its #! line asks for it)", err)
-			}
-			return append([]string{found}, words[1:]...), nil
-		}
+		return append([]string{found}, words[1:]...), nil
 	}
 	for _, name := range []string{"bash", "sh"} {
 		if path := e.look(name); path != "" {
@@ -162,6 +152,44 @@ func (p *Program) shell(e environment) ([]string, error) {
 		}
 	}
 	return nil, fmt.Errorf("neither bash nor sh is in PATH")
+}
+
+// shebang is the command that a file's #! line names, without env; nil if it has none.
+func shebang(file string) []string {
+	first, _, _ := bytes.Cut(text(file), []byte("\n"))
+	line, ok := strings.CutPrefix(string(first), "#!")
+	if !ok {
+		return nil
+	}
+	words := strings.Fields(line)
+	if len(words) > 1 && filepath.Base(words[0]) == "env" {
+		words = words[1:]
+		if words[0] == "-S" {
+			words = words[1:]
+		}
+	}
+	return words
+}
+
+// language is the kind whose ways the program has, whatever starts it: an executable may be a script, and coma.yaml's
+// command an interpreter.
+func (p *Program) language() Kind {
+	words := p.Command
+	if len(words) == 0 && p.Kind == Binary {
+		words = shebang(p.File)
+	}
+	if len(words) == 0 {
+		return p.Kind
+	}
+	switch name := filepath.Base(words[0]); {
+	case strings.HasPrefix(name, "python"):
+		return Python
+	case strings.HasPrefix(name, "node"):
+		return Node
+	case slices.Contains(shells, name):
+		return Shell
+	}
+	return p.Kind
 }
 
 // find finds a command as a shell in the program's folder does.
