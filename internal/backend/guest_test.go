@@ -299,6 +299,13 @@ func TestContinueAfterARestart(t *testing.T) {
 				t.Fatal(err)
 			}
 
+			// A command that looks at the stores meanwhile changes nothing.
+			stores := open(t, func(o *backend.Options) { o.Folders, o.Offline = dirs, true })
+			waits(t, stores, false, "0", "1", "2")
+			if err := stores.Close(); err != nil {
+				t.Fatal(err)
+			}
+
 			after := open(t, daemon)
 			as.PID = test.pid
 			h := attach(t, after, as, newConsole())

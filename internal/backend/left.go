@@ -34,9 +34,13 @@ type leftSeat struct {
 
 const leftFile = "seats.json"
 
-// leave remembers the seats that wait for their modules' programs. It is called with agent.mu held, when the backend closes.
+// leave remembers the seats that wait for their modules' programs, and those of a backend before, if who ran the agent has
+// not come back for them. It is called with agent.mu held, when the agent is closed.
 func (a *agent) leave() error {
 	left := leftSeats{PID: a.ranBy}
+	if a.ranBy == 0 {
+		left = a.left
+	}
 	for _, s := range a.seats {
 		if !s.continues {
 			continue
@@ -108,7 +112,10 @@ func (a *agent) regain(pid int) {
 
 // reunited waits, for a program whose module has left a seat behind, until who runs the agent is back.
 func (b *Backend) reunited(ctx context.Context, id api.Identity) error {
-	a, err := b.use(id.Agent, &api.Attachment{})
+	a, err := b.use(id.Agent, nil)
+	if errors.Is(err, api.ErrUnknown) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

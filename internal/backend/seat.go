@@ -45,13 +45,13 @@ const goodbye = time.Second
 
 // Seat implements link.Local.
 func (b *Backend) Seat(ctx context.Context, claim link.Claim) (link.Seat, error) {
-	if claim.Mode == link.Guest {
-		return b.guest(claim.Identity)
-	}
-	if claim.Mode == link.Continue {
+	if claim.Mode != link.Seated {
 		if err := b.reunited(ctx, claim.Identity); err != nil {
 			return nil, err
 		}
+	}
+	if claim.Mode == link.Guest {
+		return b.guest(claim.Identity)
 	}
 	if claim.Resume || claim.Mode == link.Continue {
 		if err := b.parted(ctx, claim.Identity); err != nil {
