@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -175,14 +176,23 @@ func psTable(out io.Writer, agents []psAgent, width int) error {
 	}
 	// The last column is not part of the table's widths, so it is cut after the others are known.
 	var text bytes.Buffer
-	t := newTable(&text, "AGENT", "MODULE", "STATE", "GEN", "PID", "CPU", "MEMORY", "RESTARTS", "PENDING", "DEAD", "LAST ERROR")
+	head := []any{"AGENT", "MODULE", "STATE", "GEN", "PID", "CPU", "MEMORY", "RESTARTS", "PENDING", "DEAD", "LAST ERROR"}
+	spread := spreads(agents)
+	if spread {
+		head = slices.Insert(head, 2, any("HOST"))
+	}
+	t := newTable(&text, head...)
 	for _, agent := range agents {
 		for _, m := range agent.Modules {
 			pid, cpu, memory := "", "", ""
 			if m.PID != 0 {
 				pid, cpu, memory = fmt.Sprint(m.PID), fmt.Sprintf("%.0f%%", m.CPU), size(m.RSS)
 			}
-			t.row(agent.Agent, m.Module, m.State, m.Generation, pid, cpu, memory, m.Restarts, m.Pending, m.Dead, m.LastError)
+			row := []any{agent.Agent, m.Module, m.State, m.Generation, pid, cpu, memory, m.Restarts, m.Pending, m.Dead, m.LastError}
+			if spread {
+				row = slices.Insert(row, 2, any(m.Host))
+			}
+			t.row(row...)
 		}
 	}
 	if err := t.flush(); err != nil {
@@ -198,6 +208,17 @@ func psTable(out io.Writer, agents []psAgent, width int) error {
 		}
 	}
 	return nil
+}
+
+// spreads reports whether modules run at several hosts.
+func spreads(agents []psAgent) bool {
+	hosts := map[string]bool{}
+	for _, agent := range agents {
+		for _, m := range agent.Modules {
+			hosts[m.Host] = true
+		}
+	}
+	return len(hosts) > 1
 }
 
 // terminalWidth returns a terminal's width in characters, 0 for what is none.

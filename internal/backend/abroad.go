@@ -304,6 +304,7 @@ func (r *abroad) modules(name string) []api.ModuleState {
 			if !ok || state.Host != host.Name {
 				state = api.ModuleState{Agent: agent, Module: module, State: api.Running, Host: host.Name}
 			}
+			state.PID = 0 // means nothing here
 			if !host.Up {
 				state.LastError = "its host is away"
 			}
