@@ -1,3 +1,5 @@
+//go:build unix
+
 package peers
 
 import (
@@ -168,7 +170,7 @@ func (b *Broker) process(command func() *exec.Cmd, output string) {
 		}
 		defer log.Close()
 		cmd.Stdout, cmd.Stderr = log, log
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		cmd.SysProcAttr = ownGroup()
 		return cmd.Start()
 	}
 	b.end = func(kill bool) {
