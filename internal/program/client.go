@@ -23,7 +23,7 @@ var nodeClient = regexp.MustCompile(`["']coma["']`)
 // that is installed comes first for JavaScript; for Python, in the program's own folder. The arguments are for node.
 func (p *Program) lendClient(e *environment) (args []string, err error) {
 	switch {
-	case p.Kind == Python && slices.ContainsFunc(p.Sources, UsesComa):
+	case p.language() == Python && slices.ContainsFunc(p.Sources, UsesComa):
 		dir, err := unpack(python.Files)
 		if err != nil {
 			return nil, err
@@ -33,7 +33,7 @@ func (p *Program) lendClient(e *environment) (args []string, err error) {
 			path = before + string(filepath.ListSeparator) + dir
 		}
 		e.set("PYTHONPATH", path)
-	case p.Kind == Node && slices.ContainsFunc(p.Sources, func(file string) bool { return nodeClient.Match(text(file)) }):
+	case p.language() == Node && slices.ContainsFunc(p.Sources, func(file string) bool { return nodeClient.Match(text(file)) }):
 		dir, err := unpack(js.Files, "node_modules", "coma")
 		if err != nil {
 			return nil, err
@@ -45,7 +45,7 @@ func (p *Program) lendClient(e *environment) (args []string, err error) {
 		}
 		e.set("NODE_PATH", path)
 		register := (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(modules, "coma", "register.js"))}).String()
-		if len(p.Command) == 0 {
+		if len(p.Command) == 0 && p.Kind == Node {
 			return []string{"--import", register}, nil
 		}
 		options := "--import=" + register

@@ -27,6 +27,9 @@ func (r *reader) read(file string) {
 		return
 	}
 	r.files = append(r.files, file)
+	if r.kind == Binary || r.kind == "" {
+		return // nothing is known of what it reads
+	}
 	source := text(file)
 	if source == nil {
 		return

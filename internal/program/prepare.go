@@ -28,7 +28,7 @@ func (p *Program) Prepare(ctx context.Context, env []string, memoryLimit int64) 
 	e := environment(slices.Clone(env))
 	e.add("PYTHONUNBUFFERED", "1") // lines are logged when they are written
 	venv := ""
-	if p.Kind == Python {
+	if p.language() == Python {
 		venv = p.virtualenv(e)
 	}
 	if venv != "" {
@@ -156,7 +156,7 @@ func (p *Program) shell(e environment) ([]string, error) {
 
 // shebang is the command that a file's #! line names, without env; nil if it has none.
 func shebang(file string) []string {
-	first, _, _ := bytes.Cut(text(file), []byte("\n"))
+	first, _, _ := bytes.Cut(begin(file, 256), []byte("\n"))
 	line, ok := strings.CutPrefix(string(first), "#!")
 	if !ok {
 		return nil

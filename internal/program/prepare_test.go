@@ -82,6 +82,10 @@ func TestPrepare(t *testing.T) {
 			name: "coma's own library for another command", files: map[string]string{"eye.mjs": "import { connect } from 'coma'", "bin/node": said}, main: "eye.mjs", command: []string{"node", "--inspect", "eye.mjs"},
 			want: "{dir}/bin/node --inspect eye.mjs", wantEnv: []string{"NODE_OPTIONS=--import=file://<client>/node_modules/coma/register.js"},
 		},
+		{
+			name: "an executable in Python", files: map[string]string{"eye": "#!/usr/bin/env python3\nimport part\n", "part.py": "import coma", ".venv/pyvenv.cfg": "", ".venv/bin/python": said}, main: "eye",
+			want: "{dir}/eye", wantEnv: []string{"PATH={dir}/.venv/bin:{dir}/bin", "PYTHONPATH=<client>"},
+		},
 		{name: "bash", files: map[string]string{"eye.sh": "echo on", "bin/bash": said}, main: "eye.sh", want: "{dir}/bin/bash {dir}/eye.sh"},
 		{name: "a shell by its #! line", files: map[string]string{"eye.sh": "#!/usr/bin/env -S zsh -e\n", "bin/zsh": said}, main: "eye.sh", want: "{dir}/bin/zsh -e {dir}/eye.sh"},
 		{name: "a shell that is not there", files: map[string]string{"eye.sh": "#!/nope/bash\n"}, main: "eye.sh", err: "eye.sh: /nope/bash is not there (its #! line asks for it)"},

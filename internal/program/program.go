@@ -125,20 +125,29 @@ func executable(path string) bool {
 	if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 || slices.Contains(libraries, filepath.Ext(path)) {
 		return false
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return info.Mode()&0o444 == 0 // one that may be started and not read
-	}
-	defer f.Close() // only read from
-	var begin [4]byte
-	if n, err := io.ReadFull(f, begin[:]); err != nil && n < 2 {
-		return false
-	}
-	switch string(begin[:]) {
+	first := string(begin(path, 4))
+	switch first {
 	case "\x7fELF", "\xcf\xfa\xed\xfe", "\xce\xfa\xed\xfe", "\xca\xfe\xba\xbe": // Linux and most others; macOS
 		return true
 	}
-	return string(begin[:2]) == "#!"
+	return strings.HasPrefix(first, "#!")
+}
+
+// begin is the first n bytes of a regular file, fewer where it has fewer or cannot be read.
+func begin(path string, n int64) []byte {
+	if !isFile(path) { // a pipe would wait for its writer
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close() // only read from
+	data, err := io.ReadAll(io.LimitReader(f, n))
+	if err != nil {
+		return nil
+	}
+	return data
 }
 
 // maxSource bounds a file that is looked into, in bytes. Larger ones are started like others, and not looked into.
@@ -164,7 +173,7 @@ func Find(file string, kind Kind, dir, projectDir string, ignored func(path stri
 	if kind == Python {
 		_, p.Framework = frameworkName(text(file))
 	}
-	r := reader{main: file, kind: kind, root: projectDir, ignored: ignored}
+	r := reader{main: file, kind: p.language(), root: projectDir, ignored: ignored}
 	r.read(file)
 	p.Sources, p.Folders = r.files, r.folders
 	slices.Sort(p.Folders)

@@ -74,7 +74,9 @@ package main
 -- README.md --
 # Garden
 -- runner --
-#!/bin/sh
+#!/usr/bin/python3
+import run_words
+-- run_words.py --
 -- text --
 only text
 -- lib.so --
