@@ -1054,26 +1054,6 @@ def _keep_alive(s: socket.socket) -> None:
             s.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-class _Waiter:
-    """A thread that waits while another reads for it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._woken = True
-
-    def wake(self) -> None:
-        if not self._woken:
-            self._woken = True
-            self._lock.release()
-
-    def reset(self) -> None:
-        self._lock.acquire(blocking=False)
-        self._woken = False
-
-    def wait(self, timeout: Optional[float]) -> None:
-        self._lock.acquire(timeout=-1 if timeout is None else timeout)
-
-
 class _Wire:
     """A core and its connection, which is made again when it is lost.
 
@@ -1096,7 +1076,7 @@ class _Wire:
         os.set_blocking(self._wake_in, False)
         self._socket: Optional[_Socket] = None
         self._reading = False
-        self._waiters: Dict[_Waiter, None] = {}
+        self._waiters: Dict[threading.Event, None] = {}
         self._pause = 0.0  # seconds before the next attempt to reach the host: 10 ms, then twice as long each time
         self._next_attempt = 0.0
         self._closing = threading.Event()
@@ -1111,7 +1091,7 @@ class _Wire:
             with self.lock:
                 self._attach(self._dial(timeout))
                 answered = lambda: self.core.resuming or self.core.refusal is not None or self._socket is None
-                self.until(answered, deadline, _Waiter())
+                self.until(answered, deadline, threading.Event())
                 if not self.core.resuming:
                     raise self.core.refusal or self._away
         except TimeoutError as e:
@@ -1171,7 +1151,7 @@ class _Wire:
             self._keeper.join()
         with self.lock:
             while self._reading:
-                self._wait(_Waiter(), None)
+                self._wait(threading.Event(), None)
             self._hand_over()
             if self._socket is not None:
                 self._socket.close()
@@ -1181,7 +1161,7 @@ class _Wire:
 
     # Waiting.
 
-    def until(self, ready: Callable[[], bool], deadline: Optional[float], waiter: _Waiter, stops: bool = False) -> None:
+    def until(self, ready: Callable[[], bool], deadline: Optional[float], waiter: threading.Event, stops: bool = False) -> None:
         """Returns when ready, reading what the host sends for as long as nobody else does. TimeoutError at deadline;
         with stops, Stopped when the module is asked to stop. Called with lock held."""
         try:
@@ -1202,8 +1182,8 @@ class _Wire:
         finally:
             self._hand_over()
 
-    def _wait(self, waiter: _Waiter, left: Optional[float]) -> None:
-        waiter.reset()
+    def _wait(self, waiter: threading.Event, left: Optional[float]) -> None:
+        waiter.clear()
         self._waiters[waiter] = None
         self.lock.release()
         try:
@@ -1214,14 +1194,14 @@ class _Wire:
 
     def _wake_all(self) -> None:
         for waiter in self._waiters:
-            waiter.wake()
+            waiter.set()
 
     def _hand_over(self) -> None:
         """Who has what it waited for leaves the reading to another."""
         if self._reading:
             return
         for waiter in self._waiters:
-            waiter.wake()
+            waiter.set()
             return
         if self._keeper_rests:
             self._keeper_rests = False
@@ -1233,7 +1213,7 @@ class _Wire:
             with self.lock:
                 self._keeper_rests = self._reading
                 if not self._reading:
-                    self.until(lambda: bool(self._waiters) or self._closing.is_set(), None, _Waiter())
+                    self.until(lambda: bool(self._waiters) or self._closing.is_set(), None, threading.Event())
             if self._keeper_rests:
                 self._keeper_called.acquire()
 
@@ -1441,10 +1421,8 @@ class _Remembers(_Face):
     ) -> _Request[List[Record]]:
         """Returns the newest limit records (all, if limit is 0), newest first; with oldest, the oldest, oldest first.
         ids chooses records by their IDs; no ID at all chooses no record."""
-        chosen = None if ids is None else list(ids)
-        select = _select(conditions, since, until, ids=chosen, limit=limit, oldest=oldest, vectors=vectors)
-        # To the host, no IDs would be all records.
-        return _Request("" if chosen == [] else "memory.get", {"select": select}, lambda found: list(map(_record, found or ())))
+        select = _select(conditions, since, until, ids=_chosen(ids), limit=limit, oldest=oldest, vectors=vectors)
+        return _Request("memory.get", {"select": select}, lambda found: list(map(_record, found or ())))
 
     @_asks
     def query(
@@ -1491,8 +1469,7 @@ class _Remembers(_Face):
     @_asks
     def delete(self, *conditions: Condition, ids: Optional[Iterable[str]] = None) -> _Request[int]:
         """Forgets the records that ids or conditions choose (at least one is needed) and returns how many there were."""
-        chosen = None if ids is None else list(ids)
-        return _Request("" if chosen == [] else "memory.delete", _select(conditions, ids=chosen), _count)
+        return _Request("memory.delete", _select(conditions, ids=_chosen(ids)), _count)
 
     @_asks
     def count(self, *conditions: Condition) -> _Request[int]:
@@ -1503,6 +1480,11 @@ class _Remembers(_Face):
     def clear(self) -> _Request[int]:
         """Forgets everything and returns how many records there were."""
         return _Request("memory.clear", {}, _count)
+
+
+def _chosen(ids: Optional[Iterable[str]]) -> Optional[List[str]]:
+    """To the host, no IDs would be all records; no record has the ID ""."""
+    return None if ids is None else list(ids) or [""]
 
 
 def _matches(found: Any) -> List[Match]:
@@ -1706,8 +1688,8 @@ class Agent(_Threads, _Speaks):
         with self._alone(timeout), self._here(), wire.lock:
             message = wire.take(True)
             while message is None:
-                waiter = _Waiter()
-                wire.core.arrived = waiter.wake
+                waiter = threading.Event()
+                wire.core.arrived = waiter.set
                 try:
                     wire.until(lambda: wire.core.readable or wire.stopping, deadline, waiter)
                     message = wire.take(True)
@@ -1767,11 +1749,9 @@ class Agent(_Threads, _Speaks):
             self._close("died" if getattr(sys, "last_type", None) is not None else "finished")
 
     def _ask(self, request: _Request[Any], timeout: Optional[float] = None) -> Any:
-        if not request.method:
-            return request.read({"count": 0} if request.read is _count else ())
-        wire, waiter, deadline = self._wire, _Waiter(), _deadline(self.timeout if timeout is None else timeout)
+        wire, waiter, deadline = self._wire, threading.Event(), _deadline(self.timeout if timeout is None else timeout)
         with self._here(), wire.lock:
-            call = wire.begin(request, waiter.wake)
+            call = wire.begin(request, waiter.set)
             try:
                 wire.until(lambda: call.done, deadline, waiter, request.stops)
             except BaseException:
@@ -1942,8 +1922,6 @@ class AsyncAgent(_Tasks, _Speaks):
             raise Stopped from e
 
     async def _ask(self, request: _Request[Any]) -> Any:
-        if not request.method:
-            return request.read({"count": 0} if request.read is _count else ())
         answered: asyncio.Future[None] = self._loop.create_future()
         with self._wire.lock:
             call = self._wire.begin(request, lambda: self._soon(_wake, answered))
