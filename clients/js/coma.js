@@ -341,7 +341,7 @@ export class Agent {
       await f();
       turn = Math.max(turn, Math.floor((performance.now() - start) / interval)) + 1;
       const due = start + turn * interval + (Math.random() - 0.5) * interval / 10;
-      await pause(due - performance.now(), this.signal, options.signal);
+      await pause(due - performance.now(), true, this.signal, options.signal);
     }
   }
 
@@ -883,7 +883,7 @@ class Seat {
     this.idPrefix = Array.from(platform.random(8), (byte) => byte.toString(16).padStart(2, "0")).join("");
     this.wire = new Wire(platform, api, token, {
       notified: (method, params) => this.#notified(method, params),
-      greet: (peer, again) => this.#greet(peer, again),
+      greet: (peer, again, ...signals) => this.#greet(peer, again, signals),
       settled: (peer) => this.#settled(peer),
       ended: (error) => this.#end(error),
     });
@@ -912,19 +912,19 @@ class Seat {
     return `${this.idPrefix}-${this.#ids.toString(36)}`;
   }
 
-  /** @param {Peer} peer @param {boolean} again */
-  async #greet(peer, again) {
+  /** @param {Peer} peer @param {boolean} again @param {(AbortSignal | undefined)[]} signals */
+  async #greet(peer, again, signals) {
     this.#queue = [];
     const resume = again && !this.guest;
     await peer.call("open", {
       ...this.identity, mode: this.guest ? "guest" : undefined, resume, hand: resume ? this.#hand : 0, done: resume ? this.#done : 0,
-    });
+    }, ...signals);
     if (!again) {
       return;
     }
     for (const pattern of this.#topics) {
-      await peer.call("subscribe", { pattern }).catch((error) => {
-        if (error instanceof Lost) { // a pattern that is refused is the affair of the subscribe that is under way with it
+      await peer.call("subscribe", { pattern }, ...signals).catch((error) => {
+        if (error instanceof Lost || signals.some((signal) => signal?.aborted)) { // a pattern that is refused is the affair of the subscribe that is under way with it
           throw error;
         }
       });
@@ -1104,9 +1104,14 @@ class Seat {
 
   /** Tells the host something that has no answer. It waits for a host that is away, but not long. @param {string} method @param {any} params */
   async tell(method, params) {
-    const peer = this.wire.peer ?? await this.wire.current(AbortSignal.timeout(outputTimeout));
-    peer.notify(method, params);
-    await peer.flushed();
+    const free = this.wire.hold();
+    try {
+      const peer = this.wire.peer ?? await this.wire.current(AbortSignal.timeout(outputTimeout));
+      peer.notify(method, params);
+      await peer.flushed();
+    } finally {
+      free();
+    }
   }
 
   /** @param {string} outcome */
@@ -1163,7 +1168,7 @@ const lastWords = [1004, 1006, 1008, -32600, -32601, -32602];
  * What a Wire tells its owner.
  * @typedef {object} Owner
  * @property {(method: string, params: any) => void} notified the host has told something
- * @property {(peer: Peer, again: boolean) => Promise<void>} greet says what must be said first on a connection
+ * @property {(peer: Peer, again: boolean, ...signals: (AbortSignal | undefined)[]) => Promise<void>} greet says what must be said first on a connection
  * @property {(peer: Peer) => void} settled the connection has been made again, and is about to be used
  * @property {(error: Error) => void} ended there will be no connection any more
  */
@@ -1216,7 +1221,7 @@ class Wire {
       resolve(undefined);
     }));
     try {
-      await this.owner.greet(peer, again);
+      await this.owner.greet(peer, again, this.#life.signal, signal);
       this.#life.signal.throwIfAborted();
     } catch (error) {
       peer.close();
@@ -1265,7 +1270,7 @@ class Wire {
           throw error;
         }
       }
-      await pause(wait, this.#life.signal);
+      await pause(wait, false, this.#life.signal);
     }
   }
 
@@ -1544,14 +1549,24 @@ function throwIfAborted(signals) {
   signals.forEach((signal) => signal?.throwIfAborted());
 }
 
-/** @param {number} ms @param {...(AbortSignal | undefined)} signals @returns {Promise<void>} */
-function pause(ms, ...signals) {
+/**
+ * Waits, and keeps a process of Node alive for it or not.
+ * @param {number} ms
+ * @param {boolean} alive
+ * @param {...(AbortSignal | undefined)} signals
+ * @returns {Promise<void>}
+ */
+function pause(ms, alive, ...signals) {
   return new Promise((resolve, reject) => {
     const off = onAbort(signals, (reason) => {
       clearTimeout(timer);
       reject(reason);
     });
-    const timer = setTimeout(() => (off(), resolve()), Math.max(ms, 0));
+    /** @type {any} */
+    const timer = setTimeout(() => (off(), resolve()), Math.max(ms, 0)); // a number, in a browser
+    if (!alive) {
+      timer.unref?.();
+    }
   });
 }
 
@@ -1886,6 +1901,7 @@ async function openNode(api, token, ...signals) {
     asked.on("response", (answer) => {
       refuse(answer.statusCode === 401 ? "not authorized: the token is not the host's" : `HTTP status ${answer.statusCode} ${answer.statusMessage}`, answer.statusCode === 401 ? Unauthorized : ComaError);
     });
+    asked.on("socket", (socket) => socket.unref()); // as all that holds no call
     asked.on("timeout", () => refuse("the host does not answer"));
     asked.on("error", (error) => refuse(error.message));
     asked.end();

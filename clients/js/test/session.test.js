@@ -134,6 +134,31 @@ test("a module without anything to do ends, and what it said has arrived", async
   assert.deepEqual(await module.exited, [0, null], module.complaints);
 });
 
+test("a module without anything to do ends while its host is away, too", async (t) => {
+  const host = await Host.start(t);
+  const module = host.run(t, "other", `
+    import { connect } from "coma";
+    const agent = await connect();
+    process.stdin.once("data", () => process.stdin.destroy());
+    console.log("up");`);
+  await module.lines.next();
+  await host.kill();
+  module.stdin.write("now\n");
+  assert.deepEqual(await module.exited, [0, null], module.complaints);
+});
+
+test("connecting to a host that does not answer is given up", async (t) => {
+  const host = await Host.start(t);
+  const options = { api: host.api, agent: "a", module: "m" };
+  host.process.kill("SIGSTOP");
+  try {
+    await assert.rejects(coma.connect({ ...options, signal: AbortSignal.timeout(50) }), { name: "TimeoutError" });
+  } finally {
+    host.process.kill("SIGCONT");
+  }
+  await (await coma.connect(options)).close();
+});
+
 test("a newer generation takes the seat", async (t) => {
   const host = await Host.start(t);
   const old = await host.connect("other");
