@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -80,23 +79,4 @@ func forEach(args []string, do func(string) error) error {
 		}
 	}
 	return nil
-}
-
-func newPending() *cobra.Command {
-	return &cobra.Command{
-		Use:     "pending",
-		Short:   "Print how many messages wait for the module",
-		Long:    `Pending prints how many messages wait for the module, without the one in hand.`,
-		Example: `  coma pending`,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return asModule(cmd, func(ctx context.Context, s api.Session) error {
-				n, err := s.Pending(ctx)
-				if err == nil {
-					fmt.Fprintln(cmd.OutOrStdout(), n)
-				}
-				return err
-			})
-		},
-	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -126,4 +127,23 @@ func messageJSON(m api.Message) any {
 		line.Bytes = []byte(m.Text)
 	}
 	return line
+}
+
+func newPending() *cobra.Command {
+	return &cobra.Command{
+		Use:     "pending",
+		Short:   "Print how many messages wait for the module",
+		Long:    `Pending prints how many messages wait for the module, without the one in hand.`,
+		Example: `  coma pending`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return asModule(cmd, func(ctx context.Context, s api.Session) error {
+				n, err := s.Pending(ctx)
+				if err == nil {
+					fmt.Fprintln(cmd.OutOrStdout(), n)
+				}
+				return err
+			})
+		},
+	}
 }

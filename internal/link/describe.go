@@ -108,6 +108,11 @@ func shapes() map[string]shape {
 	return all
 }
 
+// shape is what a method takes and what it gives: its description is made of it.
+type shape struct{ params, result reflect.Type }
+
+func shapeOf[P, R any]() shape { return shape{reflect.TypeFor[P](), reflect.TypeFor[R]()} }
+
 // Methods describes all methods of the link.
 func Methods() []describe.Method {
 	known := shapes()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"sync"
 	"sync/atomic"
 
@@ -171,11 +170,6 @@ func (s *seated) ack(seq uint64) {
 	s.feed.Ack(seq)
 	s.again.Store(true) // there is room in the window
 }
-
-// shape is what a method takes and what it gives: its description is made of it.
-type shape struct{ params, result reflect.Type }
-
-func shapeOf[P, R any]() shape { return shape{reflect.TypeFor[P](), reflect.TypeFor[R]()} }
 
 // seatMethod is a call of a module that is seated.
 type seatMethod struct {
