@@ -902,7 +902,7 @@ class Seat {
     }
   }
 
-  /** What the module has in hand. */
+  /** Tells whether the module has a message in hand. */
   get busy() {
     return this.#hand !== 0;
   }
@@ -924,7 +924,8 @@ class Seat {
     }
     for (const pattern of this.#topics) {
       await peer.call("subscribe", { pattern }, ...signals).catch((error) => {
-        if (error instanceof Lost || signals.some((signal) => signal?.aborted)) { // a pattern that is refused is the affair of the subscribe that is under way with it
+        // A pattern that is refused is the affair of the subscribe that is under way with it.
+        if (error instanceof Lost || signals.some((signal) => signal?.aborted)) {
           throw error;
         }
       });
