@@ -1,6 +1,7 @@
 package supervisor_test
 
 import (
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -64,7 +65,7 @@ func prepareFramework(t *testing.T) *agent {
 	if err != nil {
 		t.Skip(err)
 	}
-	t.Setenv("PYTHONPATH", dir)
+	t.Setenv("PYTHONPATH", dir+string(filepath.ListSeparator)+os.Getenv("PYTHONPATH"))
 	t.Setenv("VIRTUAL_ENV", filepath.Dir(filepath.Dir(python)))
 	return prepare(t, map[string]string{"mod1.py": relay, "listener/listener.go": listener})
 }
