@@ -144,7 +144,7 @@ func TestQuota(t *testing.T) {
 	q.dropAll(&two)
 	q.drop(&one, 2)
 	q.drop(&one, 2)
-	if q.waiting != 0 || one.bytes != 0 {
-		t.Errorf("%d bytes are still counted", q.waiting)
+	if q.waiting.Load() != 0 || one.bytes.Load() != 0 {
+		t.Errorf("%d bytes are still counted", q.waiting.Load())
 	}
 }

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/concurrent-modular-agent/coma/internal/access"
 )
@@ -14,7 +15,8 @@ type quota struct {
 	mu       sync.Mutex
 	retained map[string]int // bytes by topic, of what clients have left there
 	bytes    int64          // of all of retained
-	waiting  int64          // bytes of the messages that all clients hold
+
+	waiting atomic.Int64 // bytes of the messages that all clients hold
 }
 
 func newQuota(limits access.Limits) *quota {
@@ -41,20 +43,19 @@ func (q *quota) left(topic string, bytes int) {
 	}
 }
 
-// held is the messages that one client has not acknowledged, by packet ID. quota.mu guards it.
+// held is the messages that one client has not acknowledged, by packet ID.
 type held struct {
-	sizes map[uint16]int
-	bytes int64
+	sizes map[uint16]int // under quota.mu
+	bytes atomic.Int64
 }
 
 // share is the part of the room that one client may take alone.
 const share = 4
 
-// full reports whether nothing more may be held for a client.
+// full reports whether nothing more may be held for a client. It is asked for each message that is to reach one.
 func (q *quota) full(h *held) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return h.bytes > 0 && (q.waiting >= q.limits.SessionBytes || h.bytes >= q.limits.SessionBytes/share)
+	bytes := h.bytes.Load()
+	return bytes > 0 && (q.waiting.Load() >= q.limits.SessionBytes || bytes >= q.limits.SessionBytes/share)
 }
 
 func (q *quota) hold(h *held, packet uint16, bytes int) {
@@ -63,25 +64,27 @@ func (q *quota) hold(h *held, packet uint16, bytes int) {
 	if h.sizes == nil {
 		h.sizes = map[uint16]int{}
 	}
-	n := int64(bytes - h.sizes[packet])
+	q.add(h, int64(bytes-h.sizes[packet]))
 	h.sizes[packet] = bytes
-	h.bytes += n
-	q.waiting += n
 }
 
 func (q *quota) drop(h *held, packet uint16) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := int64(h.sizes[packet])
+	q.add(h, -int64(h.sizes[packet]))
 	delete(h.sizes, packet)
-	h.bytes -= n
-	q.waiting -= n
 }
 
 // dropAll forgets a client.
 func (q *quota) dropAll(h *held) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting -= h.bytes
-	h.sizes, h.bytes = nil, 0
+	q.add(h, -h.bytes.Load())
+	h.sizes = nil
+}
+
+// add is called with mu held.
+func (q *quota) add(h *held, bytes int64) {
+	h.bytes.Add(bytes)
+	q.waiting.Add(bytes)
 }
