@@ -58,9 +58,12 @@ func asPeer() bool {
 		return false
 	}
 	var err error
-	if role == "task" {
+	switch role {
+	case "task":
 		err = doTask(rest)
-	} else {
+	case hostRole:
+		err = beHost(rest)
+	default:
 		err = relayPart(role, rest)
 	}
 	if err != nil {
@@ -79,6 +82,7 @@ func run(ctx context.Context, names []string) error {
 		{"reload", (*bench).reload},
 		{"messages", (*bench).messages},
 		{"python", (*bench).python},
+		{"hosts", (*bench).hosts},
 		{"many", (*bench).many},
 		{"interpreter", (*bench).interpreter},
 		{"toolchain", (*bench).toolchain},
@@ -91,7 +95,7 @@ func run(ctx context.Context, names []string) error {
 		}) bool {
 			return m.name == n
 		}) {
-			return fmt.Errorf("no benchmark %q: there are start, reload, messages, python, many, interpreter, toolchain, memory", n)
+			return fmt.Errorf("no benchmark %q: there are start, reload, messages, python, hosts, many, interpreter, toolchain, memory", n)
 		}
 	}
 	dir, err := os.MkdirTemp("", "coma-bench-")
