@@ -2,7 +2,9 @@ package uplink
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
@@ -119,7 +121,15 @@ func (c *Client) arrive(l *link, m mqtt.Message) {
 	defer c.order.Unlock()
 	c.mu.Lock()
 	if m.Qos() == 0 || c.opt.Clean {
-		heard := c.subs.matching(message)
+		if name, ok := strings.CutPrefix(m.Topic(), c.probing); ok && c.probing != "" {
+			c.probed <- name // has room for all that can come
+			c.mu.Unlock()
+			return
+		}
+		var heard []*subscription
+		if !c.copies.again(message, c.subs.patterns(m.Topic()), time.Now()) {
+			heard = c.subs.matching(message)
+		}
 		c.mu.Unlock()
 		m.Ack()
 		for _, s := range heard {

@@ -97,18 +97,21 @@ func (s *subscriptions) matching(m Message) (heard []*subscription) {
 	return heard
 }
 
-// covers reports whether anybody subscribes to a topic.
-func (s *subscriptions) covers(topic string) bool {
+// patterns counts those that match a topic.
+func (s *subscriptions) patterns(topic string) (n int) {
 	if len(s.exact[topic]) > 0 {
-		return true
+		n++
 	}
 	for pattern := range s.wild {
 		if Match(pattern, topic) {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
+
+// covers reports whether anybody subscribes to a topic.
+func (s *subscriptions) covers(topic string) bool { return s.patterns(topic) > 0 }
 
 // Match reports whether a topic matches a pattern (MQTT 3.1.1, section 4.7).
 func Match(pattern, topic string) bool {

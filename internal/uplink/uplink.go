@@ -3,7 +3,7 @@
 // what was not finished with is asked for again, and what cannot be sent is an error.
 //
 // uplink.go opens, closes and renews the connection; address.go reads a broker's URL and opens the way to it; publish.go
-// sends, subscribe.go has who hears what, receipt.go what has arrived and is not acknowledged yet.
+// sends, subscribe.go has who hears what, copies.go what was heard already, receipt.go what has arrived and is not acknowledged yet.
 //
 // One Paho client lives as long as one connection. (Paho's own reconnection tells the first sender of a message that it
 // was acknowledged when it is merely sent again.)
@@ -88,6 +88,9 @@ type Client struct {
 	subs     subscriptions
 	receipts receipts
 	orphans  []*receipt // arrived before anybody has subscribed
+	copies   copies
+	probing  string        // what begins the topics of a probe that is under way
+	probed   chan<- string // takes what is behind it
 }
 
 // Times and sizes of the connection.
@@ -122,7 +125,7 @@ func Open(ctx context.Context, opt Options) (*Client, error) {
 	}
 	c := &Client{
 		opt: opt, server: server, tls: config, ended: make(chan struct{}), queue: make(chan *publishing), wake: make(chan struct{}, 1),
-		state: State{Since: time.Now(), QoS: 2}, subs: newSubscriptions(), receipts: newReceipts(),
+		state: State{Since: time.Now(), QoS: 2}, subs: newSubscriptions(), receipts: newReceipts(), copies: newCopies(),
 	}
 	life, stop := context.WithCancel(context.Background())
 	c.stop = stop
@@ -137,6 +140,14 @@ func Open(ctx context.Context, opt Options) (*Client, error) {
 		c.lose(err)
 	}
 	go c.run(life, first, err)
+	if err == nil {
+		select {
+		case <-first.ready:
+		case <-first.lost:
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), c.Close())
+		}
+	}
 	return c, nil
 }
 
@@ -196,11 +207,12 @@ func (c *Client) run(life context.Context, l *link, err error) {
 
 // link is one connection.
 type link struct {
-	paho mqtt.Client
-	lost chan struct{} // closed when it is lost
-	once sync.Once
-	err  error // why; to be read after lost is closed
-	had  bool  // the broker has kept the session
+	paho  mqtt.Client
+	ready chan struct{} // closed when the subscriptions are made
+	lost  chan struct{} // closed when it is lost
+	once  sync.Once
+	err   error // why; to be read after lost is closed
+	had   bool  // the broker has kept the session
 }
 
 func (l *link) lose(err error) {
@@ -212,7 +224,7 @@ func (l *link) lose(err error) {
 
 // connect makes one try.
 func (c *Client) connect(ctx context.Context) (*link, error) {
-	l := &link{lost: make(chan struct{})}
+	l := &link{ready: make(chan struct{}), lost: make(chan struct{})}
 	var seen *watched
 	unwatch := func() bool { return true }
 	opt := mqtt.NewClientOptions().SetClientID(c.opt.ClientID).SetCleanSession(c.opt.Clean).SetProtocolVersion(4).
@@ -252,7 +264,13 @@ func (c *Client) serve(life context.Context, l *link, again []*publishing) ([]*p
 		c.mu.Unlock()
 	}
 	pipe := newPipe(l)
-	err := c.renew(l)
+	var err error
+	if c.opt.Clean { // in a session, where no two subscriptions match one topic, nothing may be swallowed by mistake
+		err = c.probe(l)
+	}
+	if err == nil {
+		err = c.renew(l)
+	}
 	if err == nil {
 		c.found(l)
 		err = c.work(life, l, pipe, again)
@@ -300,6 +318,7 @@ func (c *Client) found(l *link) {
 	c.state.Connected, c.state.Since, c.state.Err = true, time.Now(), nil
 	state := c.state
 	c.mu.Unlock()
+	close(l.ready)
 	if c.opt.Changed != nil {
 		c.opt.Changed(state)
 	}

@@ -109,6 +109,12 @@ func (h *heard) await(t *testing.T, enough func([]string) bool) []string {
 	}
 }
 
+func (h *heard) has(n int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.texts) >= n
+}
+
 func (h *heard) atLeast(t *testing.T, n int) []string {
 	t.Helper()
 	return h.await(t, func(texts []string) bool { return len(texts) >= n })
@@ -145,8 +151,16 @@ func TestPublishSubscribe(t *testing.T) {
 		}
 		first, second := hear(), hear()
 		for _, h := range []*heard{first, second} {
-			if _, err := reader.Subscribe("kept", 1, h.handle); err != nil {
-				t.Fatal(err)
+			for !h.has(1) { // NATS acknowledges what it is about to keep
+				cancel, err := reader.Subscribe("kept", 1, h.handle)
+				if err != nil {
+					t.Fatal(err)
+				}
+				select {
+				case <-h.more:
+				case <-time.After(2 * time.Second):
+					cancel()
+				}
 			}
 			if got := h.atLeast(t, 1); got[0] != "state" {
 				t.Errorf("retained: %q", got)
@@ -445,4 +459,37 @@ func TestMatch(t *testing.T) {
 			t.Errorf("Match(%q, %q) = %t", c.pattern, c.topic, got)
 		}
 	}
+}
+
+// Patterns that overlap bring a message to each of those who have subscribed, once.
+func TestOverlappingSubscriptions(t *testing.T) {
+	withBrokers(t, peers.BrokerOptions{}, func(t *testing.T, b *peers.Broker) {
+		c, _ := client(t, uplink.Options{URL: b.URL(), ClientID: "x", Clean: true})
+		patterns := []string{"#", "a/#", "a/b", "+/b"}
+		var all []*heard
+		for _, pattern := range patterns {
+			h := hear()
+			all = append(all, h)
+			if _, err := c.Subscribe(pattern, 1, h.handle); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, text := range []string{"same", "same", "same", "end"} {
+			if err := c.Publish(t.Context(), "a/b", []byte(text), 1, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.Publish(t.Context(), "a/c", []byte("another"), 0, false); err != nil {
+			t.Fatal(err)
+		}
+		for i, h := range all {
+			want := []string{"same", "same", "same", "end", "another"}
+			if i >= 2 {
+				want = want[:4]
+			}
+			if got := h.atLeast(t, len(want)); !slices.Equal(got, want) {
+				t.Errorf("%s heard %q", patterns[i], got)
+			}
+		}
+	})
 }
