@@ -207,7 +207,7 @@ func hostMain() {
 	s := spec(Source{Name: "chat", Dir: filepath.Join(dir, "chat"), ProjectDir: dir, GoFiles: []string{filepath.Join(dir, "chat", "chat.go")}})
 	if file := os.Getenv("COMA_TEST_PROGRAM"); file != "" {
 		path := filepath.Join(dir, file)
-		p := program.Find(path, program.KindOf(path), filepath.Dir(path), dir, func(string, bool) bool { return false })
+		p := program.Find(path, nil, filepath.Dir(path), dir, func(string, bool) bool { return false })
 		s.GoFiles, s.Dir, s.Program = nil, p.Dir, &p
 	}
 	i, err := StartProcess(context.Background(), s, lineFunc(func(text string) { os.Stdout.WriteString(text + "\n") }))

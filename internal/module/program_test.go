@@ -34,7 +34,7 @@ func programSpec(t *testing.T, file, text string) Spec {
 			t.Skip(err)
 		}
 	}
-	p := program.Find(path, kind, filepath.Dir(path), dir, func(string, bool) bool { return false })
+	p := program.Find(path, nil, filepath.Dir(path), dir, func(string, bool) bool { return false })
 	s := spec(Source{Name: "eye", Dir: p.Dir, ProjectDir: dir})
 	s.Program = &p
 	return s

@@ -95,7 +95,7 @@ func (r *reader) python(file, name string) {
 // node finds what a relative specifier means.
 func (r *reader) node(dir, name string) {
 	path := filepath.Join(dir, filepath.FromSlash(name))
-	for _, ending := range []string{"", ".js", ".mjs", ".cjs", ".json", "/index.js", "/index.mjs", "/index.cjs"} {
+	for _, ending := range []string{"", ".js", ".mjs", ".cjs", ".ts", ".mts", ".json", "/index.js", "/index.mjs", "/index.cjs"} {
 		if r.take(path + ending) {
 			return
 		}

@@ -189,6 +189,15 @@ func (p *Program) language() Kind {
 	case slices.Contains(shells, name):
 		return Shell
 	}
+	for _, word := range words { // npx tsx main.ts
+		ending := filepath.Ext(word)
+		if ending == ".ts" || ending == ".mts" || ending == ".cts" {
+			return Node
+		}
+		if kind := kinds[ending]; kind != "" {
+			return kind
+		}
+	}
 	return p.Kind
 }
 

@@ -86,6 +86,10 @@ func TestPrepare(t *testing.T) {
 			name: "an executable in Python", files: map[string]string{"eye": "#!/usr/bin/env python3\nimport part\n", "part.py": "import coma", ".venv/pyvenv.cfg": "", ".venv/bin/python": said}, main: "eye",
 			want: "{dir}/eye", wantEnv: []string{"PATH={dir}/.venv/bin:{dir}/bin", "PYTHONPATH=<client>"},
 		},
+		{
+			name: "TypeScript", files: map[string]string{"eye/main.ts": "import { connect } from 'coma'; import './part.js'", "bin/npx": said}, main: "eye/main.ts", command: []string{"npx", "tsx", "main.ts"},
+			want: "{dir}/bin/npx tsx main.ts", wantEnv: []string{"NODE_PATH=<client>/node_modules", "NODE_OPTIONS=--import=file://<client>/node_modules/coma/register.js"},
+		},
 		{name: "bash", files: map[string]string{"eye.sh": "echo on", "bin/bash": said}, main: "eye.sh", want: "{dir}/bin/bash {dir}/eye.sh"},
 		{name: "a shell by its #! line", files: map[string]string{"eye.sh": "#!/usr/bin/env -S zsh -e\n", "bin/zsh": said}, main: "eye.sh", want: "{dir}/bin/zsh -e {dir}/eye.sh"},
 		{name: "a shell that is not there", files: map[string]string{"eye.sh": "#!/nope/bash\n"}, main: "eye.sh", err: "eye.sh: /nope/bash is not there (its #! line asks for it)"},
@@ -101,8 +105,7 @@ func TestPrepare(t *testing.T) {
 			t.Setenv("XDG_CACHE_HOME", cache)
 			t.Setenv("HOME", cache)
 			main := filepath.Join(dir, test.main)
-			p := Find(main, KindOf(main), filepath.Dir(main), dir, nothing)
-			p.Command = test.command
+			p := Find(main, test.command, filepath.Dir(main), dir, nothing)
 			env := []string{"PATH=" + dir + "/bin"}
 			for name, value := range test.env {
 				env = append(env, name+"="+strings.ReplaceAll(value, "{dir}", dir))
@@ -147,7 +150,7 @@ func TestPrepareTellsAllThatIsWrong(t *testing.T) {
 	}
 	dir := project(t, map[string]string{"eye.py": "import part\nx = (\n", "part.py": "def\n", "unused.py": "def\n"})
 	main := filepath.Join(dir, "eye.py")
-	p := Find(main, Python, dir, dir, nothing)
+	p := Find(main, nil, dir, dir, nothing)
 	_, err := p.Prepare(t.Context(), os.Environ(), 0)
 	var load *modproc.LoadError
 	if !errors.As(err, &load) || len(load.Problems) != 2 || load.Problems[0].File != "eye.py" || load.Problems[0].SourceLine != "x = (" || load.Problems[1].File != "part.py" || load.Problems[1].Line != 1 {

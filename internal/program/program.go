@@ -39,7 +39,7 @@ const (
 // Program is a module that is not written in Go.
 type Program struct {
 	File      string   // absolute: what is started; "" where Command alone says it
-	Kind      Kind     // "" where Command alone says it
+	Kind      Kind     // "" where Command alone says how
 	Command   []string // what coma.yaml wants started instead, in Dir; nil: File, by its kind's interpreter
 	Framework bool     // a module of the Python framework (see framework.go)
 
@@ -110,6 +110,16 @@ func Main(dir string) (found []string) {
 	return found
 }
 
+// Started is the file among a command's words that is what it starts, absolute; "" if none is one in the folder.
+func Started(command []string, dir string) string {
+	for _, word := range command {
+		if path := filepath.Join(dir, word); filepath.IsLocal(word) && isFile(path) {
+			return path
+		}
+	}
+	return ""
+}
+
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
@@ -166,15 +176,18 @@ func text(path string) []byte {
 	return data
 }
 
-// Find describes the program that file is, with all that it imports. Ignored says which files and folders of the project
-// never count.
-func Find(file string, kind Kind, dir, projectDir string, ignored func(path string, folder bool) bool) Program {
-	p := Program{File: file, Kind: kind, Dir: dir, ProjectDir: projectDir}
+// Find describes the program that file is, with all that it imports. command is coma.yaml's, or nil. Ignored says which
+// files and folders of the project never count.
+func Find(file string, command []string, dir, projectDir string, ignored func(path string, folder bool) bool) Program {
+	kind := KindOf(file)
+	p := Program{File: file, Kind: kind, Command: command, Dir: dir, ProjectDir: projectDir}
 	if kind == Python {
 		_, p.Framework = frameworkName(text(file))
 	}
 	r := reader{main: file, kind: p.language(), root: projectDir, ignored: ignored}
-	r.read(file)
+	if file != "" {
+		r.read(file)
+	}
 	p.Sources, p.Folders = r.files, r.folders
 	slices.Sort(p.Folders)
 	return p

@@ -78,11 +78,11 @@ func (l *loader) folderScript(path string) *script {
 	mains := program.Main(path)
 	switch {
 	case len(mains) == 1 || len(mains) > 1 && c.command != nil:
-		s := &script{name: name, path: path, exec: l.find(mains[0], path)}
+		s := &script{name: name, path: path, exec: l.find(mains[0], c.command, path)}
 		l.nameByFramework(s)
 		return s
 	case c.command != nil:
-		return &script{name: name, path: path, exec: program.Program{Dir: path, ProjectDir: l.root}}
+		return &script{name: name, path: path, exec: l.find(program.Started(c.command, path), c.command, path)}
 	case len(mains) > 1:
 		for i := range mains {
 			mains[i] = filepath.Base(mains[i])
@@ -106,13 +106,13 @@ func (l *loader) fileScript(path string) *script {
 		l.problem(path, token.Position{}, "it has the agent's name, as what coma build makes, and is not taken for a module; name it under modules: in coma.yaml if it is one")
 		return nil
 	}
-	s := &script{name: name, path: path, isFile: true, exec: l.find(path, l.root)}
+	s := &script{name: name, path: path, isFile: true, exec: l.find(path, l.configured[name].command, l.root)}
 	l.nameByFramework(s)
 	return s
 }
 
-func (l *loader) find(file, dir string) program.Program {
-	return program.Find(file, program.KindOf(file), dir, l.root, l.project.Ignored)
+func (l *loader) find(file string, command []string, dir string) program.Program {
+	return program.Find(file, command, dir, l.root, l.project.Ignored)
 }
 
 // nameByFramework gives a module of the Python framework the name that its decorator says.
@@ -189,7 +189,7 @@ func (m *Module) configureProgram(c moduleConfig, memorySaid bool) (errs []error
 	if m.Exec.Framework && !memorySaid {
 		m.MemoryLimit = frameworkMemoryLimit
 	}
-	m.Exec.Command = c.command
+	m.Exec.Command = c.command // by the name that the framework's decorator gave it, too
 	if m.Program == "" && c.command == nil {
 		fail("engine exec starts a main.py, main.js, main.mjs, main.cjs, main.sh or an executable main, and the folder has none; or say what is started: command: […]")
 	}

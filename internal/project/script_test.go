@@ -189,11 +189,15 @@ isolation: none
 modules:
   eye: {command: [python3, -X, dev, main.py], mailbox: mqtt}
   any: {command: deno}
+  ts: {command: [npx, tsx, main.ts]}
   words: {memory: 1GiB}
   test_it: {}
   soil: {mailbox: mqtt}
 -- eye/main.py --
 -- any/thing.ts --
+-- ts/main.ts --
+import "./part.ts"
+-- ts/part.ts --
 -- words.py --
 -- chat.py --
 import words
@@ -202,15 +206,18 @@ import words
 package soil
 RUN
 `))
-	if want := []string{"any", "chat", "eye", "soil", "test_it", "words"}; !slices.Equal(names(p), want) {
+	if want := []string{"any", "chat", "eye", "soil", "test_it", "ts", "words"}; !slices.Equal(names(p), want) {
 		t.Fatalf("modules %q, want %q", names(p), want)
 	}
 	eye, thing, soil := p.Module("eye"), p.Module("any"), p.Module("soil")
 	if !slices.Equal(eye.Exec.Command, []string{"python3", "-X", "dev", "main.py"}) || eye.Mailbox != "mqtt" || eye.Engine != "exec" || eye.Isolation != "process" {
 		t.Errorf("eye %+v %+v", eye, eye.Exec)
 	}
-	if !slices.Equal(thing.Exec.Command, []string{"deno"}) || thing.Program != "" || thing.Exec.Dir != thing.Dir {
+	if !slices.Equal(thing.Exec.Command, []string{"deno"}) || thing.Program != "" || len(thing.Exec.Sources) != 0 || thing.Exec.Dir != thing.Dir {
 		t.Errorf("any %+v %+v", thing, thing.Exec)
+	}
+	if ts := p.Module("ts"); ts.Program != filepath.Join(ts.Dir, "main.ts") || len(ts.Exec.Sources) != 2 {
+		t.Errorf("ts %+v %+v", ts, ts.Exec)
 	}
 	if soil.Exec != nil || soil.Mailbox != "mqtt" || soil.Engine != "go" || soil.Isolation != "none" {
 		t.Errorf("soil %+v", soil)
