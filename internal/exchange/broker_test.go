@@ -24,6 +24,12 @@ func newUnreliable(seed uint64) *unreliable {
 	return &unreliable{rand: rand.New(rand.NewPCG(seed, 1)), retained: map[string][]byte{}, clients: map[*connection]bool{}}
 }
 
+func (u *unreliable) faults(drop, double float64, late time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.drop, u.double, u.late = drop, double, late
+}
+
 // connection is a host's connection to an unreliable broker. It implements Broker.
 type connection struct {
 	broker *unreliable

@@ -96,7 +96,7 @@ func TestMessageCrosses(t *testing.T) {
 func TestLargeMessagesCrossInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := newUnreliable(2)
-		broker.drop, broker.double, broker.late = 0.02, 0.05, 20*time.Millisecond
+		broker.faults(0.02, 0.05, 20*time.Millisecond)
 		a := startHost(t, broker, "a", t.TempDir(), mailbox.Options{}, "A/one")
 		defer a.stop(t)
 		b := startHost(t, broker, "b", t.TempDir(), mailbox.Options{}, "A/two")

@@ -58,7 +58,7 @@ func (w *walk) run(t *testing.T, seed uint64) {
 		w.start(t, w.hosts[name])
 	}
 	time.Sleep(time.Second) // they know each other
-	w.broker.drop, w.broker.double, w.broker.late = 0.05, 0.1, 30*time.Millisecond
+	w.broker.faults(0.05, 0.1, 30*time.Millisecond)
 	for range 60 {
 		w.step(t)
 		time.Sleep(time.Duration(w.rand.Int64N(int64(3 * time.Second))))
@@ -72,7 +72,7 @@ func (w *walk) run(t *testing.T, seed uint64) {
 		}
 		h.host.connect()
 	}
-	w.broker.drop, w.broker.double = 0, 0
+	w.broker.faults(0, 0, 30*time.Millisecond)
 	time.Sleep(10 * time.Second)
 	for _, h := range w.hosts {
 		h.stop()
