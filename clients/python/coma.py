@@ -1846,8 +1846,8 @@ class AsyncAgent(_Tasks, _Speaks):
     belongs to one event loop, and is an asynchronous context manager. A call ends early as all of asyncio does: by
     cancellation, or asyncio.wait_for. The wire's own thread reads, and wakes the loop.
 
-    When the module is asked to stop, what waits in receive or input raises Stopped; where nothing does, and no message
-    is in hand, the task that has connected is cancelled."""
+    When the module is asked to stop, what waits in receive or input raises Stopped, and a loop over the agent ends. The
+    task that has connected is cancelled where it is not the one that learns of it so, once no message is in hand."""
 
     def __init__(self, wire: _Wire, inside: bool) -> None:
         super().__init__(wire, inside)
@@ -1860,13 +1860,7 @@ class AsyncAgent(_Tasks, _Speaks):
 
     async def receive(self, timeout: Optional[float] = None) -> Message:
         """See Agent.receive."""
-        try:
-            return await asyncio.wait_for(self._receive(), timeout)
-        except asyncio.TimeoutError as e:  # of a class of its own before Python 3.11
-            raise TimeoutError("it has not come in time") from e
-
-    async def _receive(self) -> Message:
-        wire = self._wire
+        wire, deadline = self._wire, _deadline(timeout)
         async with self._receiving:
             while True:
                 arrived: asyncio.Future[None] = self._loop.create_future()
@@ -1876,7 +1870,7 @@ class AsyncAgent(_Tasks, _Speaks):
                 if message is not None:
                     return message
                 try:
-                    await self._stopped_or(arrived)
+                    await self._stopped_or(arrived, deadline)
                 except BaseException:
                     with wire.lock:
                         wire.give_up()
@@ -1902,6 +1896,8 @@ class AsyncAgent(_Tasks, _Speaks):
                 if self._iterated:
                     raise
                 self._iterated = True
+                if asyncio.current_task() is not self._owner:
+                    self._interrupt()
                 return
             yield message
 
@@ -1933,15 +1929,18 @@ class AsyncAgent(_Tasks, _Speaks):
                     self._wire.cancel(call)
         return call.value()
 
-    async def _stopped_or(self, awaited: asyncio.Future[None]) -> None:
+    async def _stopped_or(self, awaited: asyncio.Future[None], deadline: Optional[float] = None) -> None:
+        """Waits, until the module is asked to stop. It makes no task: Stopped, raised in one, would end the loop."""
         if not self._wire.stopping:
             self._stoppable.add(awaited)
             try:
-                await awaited
+                await asyncio.wait([awaited], timeout=None if deadline is None else deadline - _time.monotonic())
             finally:
                 self._stoppable.discard(awaited)
         if self._wire.stopping:
             raise Stopped
+        if not awaited.done():
+            raise TimeoutError("it has not come in time")
 
     def _soon(self, call: Callable[..., None], *args: Any) -> None:
         """Calls it in the loop, from any thread."""
@@ -1952,7 +1951,11 @@ class AsyncAgent(_Tasks, _Speaks):
         self._wire.stopping = True
         for awaited in self._stoppable:
             _wake(awaited)
-        if not self._stoppable and not self._wire.core.hand and self._owner is not None:
+        if not self._stoppable and not self._wire.core.hand:
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self._owner is not None:
             self._owner.cancel()
 
 

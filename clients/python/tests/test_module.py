@@ -257,6 +257,37 @@ class Modules(unittest.TestCase):
 
                 coma.run(main)
              """),
+            ("one of several tasks", """
+                import asyncio
+                import coma
+
+                async def main(agent):
+                    async def listen():
+                        async for message in agent:
+                            pass
+
+                    print("waits", agent.generation, flush=True)
+                    try:
+                        await asyncio.gather(listen(), asyncio.sleep(1000))
+                    except asyncio.CancelledError:
+                        print("is stopped", agent.generation, flush=True)
+                        raise
+
+                coma.run(main)
+             """),
+            ("receive of asyncio, in time", """
+                import coma
+
+                async def main(agent):
+                    print("waits", agent.generation, flush=True)
+                    try:
+                        await agent.receive(timeout=1000)
+                    except coma.Stopped:
+                        print("is stopped", agent.generation, flush=True)
+                        raise
+
+                coma.run(main)
+             """),
             ("a thread's receive", """
                 import threading
                 import time
