@@ -177,6 +177,13 @@ func (a *agent) runs(module string) bool {
 	return a.host != nil && (reported || slices.Contains(a.host.as.Modules, module))
 }
 
+// claims reports whether a module belongs to the project that is run here, or was run here last.
+func (a *agent) claims(module string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Contains(a.opened.Modules, module)
+}
+
 // changed says that a module has come or gone.
 func (r *abroad) changed() {
 	if r != nil {
@@ -184,19 +191,17 @@ func (r *abroad) changed() {
 	}
 }
 
-// runs reports whether a module runs at another host and not here. a is its agent, if that is open here.
-func (r *abroad) runs(a *agent, name, module string) bool {
-	if r == nil || a != nil && a.runs(module) {
+// has reports whether messages for a module of an agent that is, or was, run here belong to another host: the module runs
+// there, be that host away or not; or it runs nowhere, and what there may be of its mailbox here is from before it moved.
+func (r *abroad) has(a *agent, module string) bool {
+	if r == nil || a.runs(module) {
 		return false
 	}
-	return r.x.Runs(name+"/"+module) != ""
-}
-
-// agent returns an agent that is open.
-func (b *Backend) agent(name string) *agent {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.agents[name]
+	to := a.name + "/" + module
+	if host, _ := r.x.Runs(to); host != "" {
+		return true
+	}
+	return !a.claims(module) && r.x.Knows(to)
 }
 
 // settleWithin bounds how long a project's start waits for what the other hosts run.
@@ -211,7 +216,7 @@ func (r *abroad) claim(ctx context.Context, as api.Attachment) error {
 	defer cancel()
 	r.x.Settled(ctx)
 	for _, module := range as.Modules {
-		if host := r.x.Runs(as.Agent + "/" + module); host != "" {
+		if host, there := r.x.Runs(as.Agent + "/" + module); there {
 			return fmt.Errorf("module %s of agent %s runs at host %s: %w: stop it there, or take it out of this project", module, as.Agent, host, api.ErrInUse)
 		}
 	}

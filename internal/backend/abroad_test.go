@@ -103,3 +103,95 @@ func awaitHost(t *testing.T, b *backend.Backend, module string) {
 		}
 	}
 }
+
+// TestModuleThatMoved runs a module at one host and then at another: what is sent to it goes where it is, also while that
+// host is away.
+func TestModuleThatMoved(t *testing.T) {
+	k := peers.Mosquitto(t, peers.BrokerOptions{})
+	laptop, dir := hostAt(t, k, "laptop"), t.TempDir()
+	first, err := laptop.Attach(within(t), api.Attachment{Agent: "a", Modules: []string{"brain", "eye"}}, newConsole())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t)
+	eye, err := first.Open(ctx, api.Identity{Agent: "a", Module: "eye", Generation: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pi := hostAt(t, k, "pi", lasting(dir))
+	awaitHost(t, pi, "a/eye")
+	if err := pi.Post(ctx, "cli", api.Message{To: "a/eye", Text: "at the laptop"}); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := eye.Receive(ctx); err != nil || m.Text != "at the laptop" {
+		t.Fatalf("received %+v, %v", m, err)
+	}
+	if err := errors.Join(eye.Close(api.Finished), first.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	// It moves. The laptop still has its old mailbox.
+	attach(t, laptop, api.Attachment{Agent: "a", Modules: []string{"brain"}}, newConsole())
+	awaitGone(t, pi, "a/eye")
+	moved, err := pi.Attach(ctx, api.Attachment{Agent: "a", Modules: []string{"eye"}}, newConsole())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eye = sit(t, moved, "a", "eye", 1)
+	awaitRun(t, laptop, "eye", "pi")
+	if err := laptop.Post(ctx, "cli", api.Message{To: "a/eye", Text: "at the pi"}); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := eye.Receive(ctx); err != nil || m.Text != "at the pi" {
+		t.Fatalf("received %+v, %v", m, err)
+	}
+	if err := errors.Join(eye.Close(api.Finished), pi.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := laptop.Post(ctx, "cli", api.Message{To: "a/eye", Text: "while it is away"}); err != nil {
+		t.Fatal(err)
+	}
+	pi = hostAt(t, k, "pi", lasting(dir))
+	eye = sit(t, attach(t, pi, api.Attachment{Agent: "a", Modules: []string{"eye"}}, newConsole()), "a", "eye", 1)
+	if m, err := eye.Receive(ctx); err != nil || m.Text != "while it is away" {
+		t.Fatalf("received %+v, %v", m, err)
+	}
+}
+
+// awaitRun waits until a backend has heard that a module of agent a runs at another host.
+func awaitRun(t *testing.T, b *backend.Backend, module, host string) {
+	t.Helper()
+	ctx := within(t)
+	for ctx.Err() == nil {
+		agents, err := b.Agents(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, agent := range agents {
+			if slices.ContainsFunc(agent.Modules, func(m api.ModuleState) bool { return m.Module == module && m.Host == host }) {
+				return
+			}
+		}
+	}
+	t.Fatalf("%s is not heard of", module)
+}
+
+// awaitGone waits until a backend can run a module that has run at another host.
+func awaitGone(t *testing.T, b *backend.Backend, module string) {
+	t.Helper()
+	agent, name, _ := strings.Cut(module, "/")
+	ctx := within(t)
+	for ctx.Err() == nil {
+		h, err := b.Attach(ctx, api.Attachment{Agent: agent, Modules: []string{name}}, newConsole())
+		if err == nil {
+			if err := h.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		if !errors.Is(err, api.ErrInUse) {
+			t.Fatal(err)
+		}
+	}
+	t.Fatalf("%s still runs elsewhere", module)
+}

@@ -53,7 +53,7 @@ func (b *Backend) Attach(ctx context.Context, as api.Attachment, out api.Console
 		return nil, errors.Join(err, a.done())
 	}
 	a.host, a.ranBy = h, as.PID
-	a.opened.Memory, a.opened.MQTT = as.Memory, as.MQTT
+	a.opened.Memory, a.opened.MQTT, a.opened.Modules = as.Memory, as.MQTT, as.Modules
 	life, stop := context.WithCancel(b.life)
 	h.stop = stop
 	close(a.attached)
@@ -70,7 +70,9 @@ func (b *Backend) Attach(ctx context.Context, as api.Attachment, out api.Console
 		}
 	}
 	for _, module := range as.MQTT {
-		a.carry(module, false)
+		if !a.carry(module, false) && !b.opt.Offline {
+			a.warn(module, "it takes its messages as an MQTT client, which it can from coma's own broker only: what modules send to it waits in its mailbox")
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, h.Close())

@@ -224,7 +224,7 @@ func (s *seat) TrySend(m api.Message) bool {
 		return false
 	}
 	box, ok := s.agent.boxes.Lookup(m.To)
-	if !ok || s.agent.backend.broker.host() != "" && s.agent.absent(m.To) || s.agent.backend.abroad.runs(s.agent, s.agent.name, m.To) {
+	if !ok || s.agent.backend.broker.host() != "" && s.agent.absent(m.To) || s.agent.backend.abroad.has(s.agent, m.To) {
 		return false
 	}
 	module := m.To
@@ -251,15 +251,15 @@ func (b *Backend) deliver(ctx context.Context, from *agent, m api.Message, resen
 		name, module = from.name, m.To
 		m.To = name + "/" + module
 	}
-	if b.abroad.runs(b.agent(name), name, module) {
-		return b.abroad.send(ctx, from, m, resent)
-	}
 	if from == nil || name != from.name {
 		var err error
 		if to, err = b.use(name, nil); err != nil {
 			return b.pass(ctx, from, m, resent, err)
 		}
 		defer to.done()
+	}
+	if b.abroad.has(to, module) {
+		return b.abroad.send(ctx, from, m, resent)
 	}
 	box, err := to.box(module)
 	if err != nil {

@@ -87,8 +87,8 @@ func TestMessageCrosses(t *testing.T) {
 		if err := a.Send(t.Context(), api.Message{ID: "x", To: "A/three"}, false, false); !errors.Is(err, api.ErrUnknown) {
 			t.Errorf("a message to a module that nobody has: %v", err)
 		}
-		if host := a.Runs("A/two"); host != "b" {
-			t.Errorf("A/two runs at %q", host)
+		if host, there := a.Runs("A/two"); host != "b" || !there {
+			t.Errorf("A/two runs at %q, there: %t", host, there)
 		}
 	})
 }

@@ -406,18 +406,17 @@ func (x *Exchange) Hosts() []Host {
 	return list
 }
 
-// Runs returns the host that is there and runs a module, or "".
-func (x *Exchange) Runs(to string) string {
+// Runs returns the host that runs a module, and whether it is there; "" for none.
+func (x *Exchange) Runs(to string) (host string, there bool) {
 	h := x.hosts
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	first := ""
 	for name, o := range h.others {
-		if o.modules[to] && o.state == up && (first == "" || name < first) {
-			first = name
+		if now := o.state == up; o.modules[to] && (host == "" || now && !there || now == there && name < host) {
+			host, there = name, now
 		}
 	}
-	return first
+	return host, there
 }
 
 // Settled waits until the other hosts have had time to tell what they have, or ctx ends.

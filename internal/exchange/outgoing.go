@@ -40,7 +40,7 @@ type outgoing struct {
 	bytes   int      // of flight
 	sent    int      // how many of flight, from its head, have been published
 	tried   uint64   // the highest number that may have been published, by this process or an earlier one
-	taken   uint64   // the highest number taken from the outbox
+	taken   uint64   // the highest number taken from the outbox, or that waited in it at the start
 	narrow  bool     // one mail at a time: no answer has come
 	failed  bool     // the broker did not take the last mail
 	refused string   // why the receiver takes nothing
@@ -53,6 +53,7 @@ func newOutgoing(x *Exchange, to string, o *outbox) *outgoing {
 	s := &outgoing{x: x, to: to, outbox: o, box: o.store.Box(to), woken: make(chan struct{}, 1), pause: firstPause}
 	if waiting := s.box.Waiting(); len(waiting) > 0 {
 		s.tried = waiting[len(waiting)-1].Seq
+		s.taken = s.tried
 	}
 	s.reader = s.box.Open()
 	s.reader.OnReadable(s.wake)
@@ -144,7 +145,9 @@ func (s *outgoing) hear() {
 		return
 	}
 	if a.Had > s.taken {
-		s.misnumbered(a)
+		if len(s.flight) > 0 { // else it may be an old answer, to what an earlier process has sent
+			s.misnumbered(a)
+		}
 		return
 	}
 	progress := false
@@ -210,7 +213,7 @@ func (s *outgoing) fetch() {
 		}
 		s.flight = append(s.flight, letter{m.Seq, m})
 		s.bytes += sizeOf(&m)
-		s.taken = m.Seq
+		s.taken = max(s.taken, m.Seq)
 	}
 }
 
