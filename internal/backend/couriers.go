@@ -256,12 +256,14 @@ func (s *couriers) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Pac
 
 // What agents call.
 
-// carry says that a module takes its messages as an MQTT client, and whether it runs. With a broker elsewhere it is that
-// broker that brings them.
-func (a *agent) carry(module string, running bool) {
-	if k, ok := a.backend.broker.(*embedded); ok {
+// carry says that a module takes its messages as an MQTT client, and whether it runs. It returns false where the broker is
+// elsewhere: nobody brings them then.
+func (a *agent) carry(module string, running bool) bool {
+	k, ok := a.backend.broker.(*embedded)
+	if ok {
 		k.couriers.carry(a, module).report(running)
 	}
+	return ok
 }
 
 // uncarry says that a module takes its messages by the host's API, or has gone.
