@@ -1,12 +1,13 @@
 // Package backend is the services behind agents: the MQTT broker, the mailboxes, the memories, and the API over them. It
 // runs inside "coma run" or as a daemon of its own.
 //
-// backend.go opens and closes it; agent.go is what it holds of one agent; seat.go is a module's session, guest.go
-// that of a program beside it, and left.go what scripts find again after a restart; host.go is the seat of who runs an agent; tools.go answers the commands, memories.go those about memories; embedder.go opens an agent's
-// memory with the embedder that is meant, and memory.go has it ready for each call; broker.go says
-// what is asked of an MQTT broker, embedded.go and hook.go have the one inside; listen.go has the sockets,
-// guard.go and gate.go decide whose a connection is, guarded.go what it may ask for, door.go and quota.go bound what it can do; registry.go lets processes of one user find the backends that
-// run.
+// backend.go opens and closes it; agent.go is what it holds of one agent; seat.go is a module's session, guest.go that
+// of a program beside it, and left.go what scripts find again after a restart; host.go is the seat of who runs an
+// agent; tools.go answers the commands, memories.go those about memories; embedder.go opens an agent's memory with the
+// embedder that is meant, and memory.go has it ready for each call; broker.go says what is asked of an MQTT broker,
+// embedded.go and hook.go have the one inside; listen.go has the sockets, guard.go and gate.go decide whose a
+// connection is, guarded.go what it may ask for, door.go and quota.go bound what it can do; registry.go lets processes
+// of one user find the backends that run.
 package backend
 
 import (
