@@ -17,7 +17,7 @@ type environment struct {
 // newEnvironment is the process's environment with more variables.
 func newEnvironment(more map[string]string) *environment {
 	e := &environment{vars: map[string]string{}}
-	for _, entry := range os.Environ() {
+	for _, entry := range Environ(nil) {
 		key, value, _ := strings.Cut(entry, "=")
 		e.vars[key] = value
 	}

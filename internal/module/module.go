@@ -32,7 +32,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
@@ -99,9 +101,15 @@ func (s *Spec) environ() []string {
 	return Environ(s.variables())
 }
 
-// Environ is this process's environment with more variables, as NAME=value.
+// ownersSecrets are what the host alone needs to know: who has them is the owner of a backend, or of a broker, for all agents.
+var ownersSecrets = []string{"COMA_PASSWORD", "COMA_CHROMA_TOKEN", "COMA_MEMORY_TOKEN", "COMA_BROKER_PASSWORD"}
+
+// Environ is this process's environment, without secrets that are no module's, and with more variables, as NAME=value.
 func Environ(more map[string]string) []string {
-	env := os.Environ()
+	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.Contains(ownersSecrets, name)
+	})
 	for name, value := range more {
 		env = append(env, name+"="+value)
 	}
