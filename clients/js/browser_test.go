@@ -82,6 +82,7 @@ func TestBrowser(t *testing.T) {
 		"received hello – 世界 from a/page",
 		"1048576 bytes came as they were: true",
 		"remembers the page was here",
+		"a user's guest counts 1",
 		"kept 1",
 		"answered answer to who is there?",
 		"error Unknown 1003",

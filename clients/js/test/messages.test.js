@@ -30,7 +30,7 @@ test("a message arrives with all that it carries", async (t) => {
 test("big and binary messages arrive as they are", async (t) => {
   const host = await Host.start(t);
   const m = await host.connect("m");
-  const other = await host.connect("other", { api: host.http, token: host.token });
+  const other = await host.connect("other", { api: host.http, token: `coma:${host.token}` });
   const every = Uint8Array.from({ length: 256 }, (_, i) => i);
   const utf8 = new TextEncoder().encode("\ufeffgrün");
   const control = "\u0000\u0001\"\\".repeat(100_000);
