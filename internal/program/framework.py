@@ -137,6 +137,8 @@ class Client(paho.Client):
     def publish(self, *args, **more):
         with Whole():
             info = super().publish(*args, **more)
+            if info.rc == paho.MQTT_ERR_NO_CONN:  # it is kept, and goes out when there is a connection again
+                info.rc = paho.MQTT_ERR_SUCCESS
             self.sent = [earlier for earlier in self.sent if not earlier.is_published()] + [info]
             return info
 
