@@ -2006,6 +2006,9 @@ class NodeSocket {
 
   /** @param {Buffer} chunk */
   #received(chunk) {
+    if (this.#closing) {
+      return;
+    }
     this.#chunks.push(chunk);
     this.#size += chunk.length;
     if (this.#size < this.#need) {
