@@ -18,7 +18,7 @@ import (
 type Limits struct {
 	Connections   int `json:"connections,omitempty"`   // at a time, of each port; default 2000
 	PerAddress    int `json:"per_address,omitempty"`   // connections of one address that is not this machine's; default 100
-	Rate          int `json:"rate,omitempty"`          // messages a second of one client of another machine, on average; default 2000; more are slowed down
+	Rate          int `json:"rate,omitempty"`          // messages a second of one MQTT client of another machine, or of one user by the API, on average; default 2000; more are slowed down
 	MessageBytes  int `json:"message_bytes,omitempty"` // of one message of another machine; default api.MaxMessageBytes
 	Subscriptions int `json:"subscriptions,omitempty"` // of one MQTT client; default 1000
 

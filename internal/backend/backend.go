@@ -70,6 +70,7 @@ type Backend struct {
 	users       *access.Users       // nil offline
 	certificate *access.Certificate // nil without TLS
 	limits      access.Limits
+	rates       rates
 	watching    sync.WaitGroup // for changes of the users
 
 	server *link.Server // nil offline

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/concurrent-modular-agent/coma/internal/access"
 	"github.com/concurrent-modular-agent/coma/internal/api"
@@ -17,8 +18,25 @@ func (b *Backend) as(id access.Identity) link.Local {
 	if id == access.Owner() {
 		return b
 	}
-	rate := access.NewRate(b.limits.Rate)
-	return &guarded{b: b, id: id, rate: rate}
+	return &guarded{b: b, id: id, rate: b.rates.of(id.User(), b.limits.Rate)}
+}
+
+// rates are how fast each user may send by the API, over all of the user's requests and connections.
+type rates struct {
+	mu     sync.Mutex
+	byUser map[string]*access.Rate // of all users who have come: as many as there have been in the users' file
+}
+
+func (r *rates) of(user string, perSecond int) *access.Rate {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byUser == nil {
+		r.byUser = map[string]*access.Rate{}
+	}
+	if r.byUser[user] == nil {
+		r.byUser[user] = access.NewRate(perSecond)
+	}
+	return r.byUser[user]
 }
 
 // guarded is a backend as a user may use it. It implements link.Local. What is permitted is looked up at each call: it may
@@ -26,7 +44,7 @@ func (b *Backend) as(id access.Identity) link.Local {
 type guarded struct {
 	b    *Backend
 	id   access.Identity
-	rate *access.Rate // of what the connection sends
+	rate *access.Rate // of what the user sends
 }
 
 var errForbidden = fmt.Errorf("%w: the user's permissions do not allow it (coma backend passwd changes them)", api.ErrUnauthorized)
