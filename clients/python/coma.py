@@ -36,6 +36,7 @@ import base64
 import contextlib
 import hashlib
 import inspect
+import itertools
 import json
 import logging
 import os
@@ -687,13 +688,11 @@ class _Core:
         self._crowded: Deque[_Call] = deque()  # sends that wait until fewer are
         self.held: Deque[bytes] = deque()  # notifications that wait for a connection
         self._refused = 0.0  # since when the host says that another has our place
-        self._ids = (os.urandom(8).hex(), 0)
+        self._name, self._ids = os.urandom(8).hex(), itertools.count()
 
     def new_id(self) -> str:
-        """A new ID for a message or a record, unique among all hosts and modules."""
-        name, n = self._ids
-        self._ids = name, n + 1
-        return f"{name}-{n}"
+        """A new ID for a message or a record, unique among all hosts and modules. It needs no lock."""
+        return f"{self._name}-{next(self._ids)}"
 
     # What the wire has to say of the connection.
 
@@ -856,7 +855,7 @@ class _Core:
                 self.refusal = e
                 return
             if self.resuming:
-                for pattern in self._topics:
+                for pattern in list(self._topics):  # which calls add to
                     self._greet("subscribe", {"pattern": pattern})
         # A subscription that is refused is the affair of the call that is under way with it.
         if self._greeting:
@@ -1304,11 +1303,11 @@ class _Wire:
     def _connect_again(self, left: Optional[float]) -> None:
         pause = self._next_attempt - _time.monotonic()
         s: Optional[_Socket] = None
+        e: Optional[Error] = None
         self.lock.release()
         try:
             if pause > 0:
                 select.select([self._wake_out], [], [], pause if left is None else min(pause, left))
-                e: Optional[Error] = None
             else:
                 s = self._dial(_DIAL_TIMEOUT if left is None else min(left, _DIAL_TIMEOUT))
         except Error as refused:
@@ -1776,12 +1775,14 @@ class Agent(_Threads, _Speaks):
     @contextlib.contextmanager
     def _here(self) -> Iterator[None]:
         """Around all that a stop may not interrupt in the middle."""
-        main = threading.current_thread() is threading.main_thread()
-        self._depth += main
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._depth += 1
         try:
             yield
         finally:
-            self._depth -= main
+            self._depth -= 1
 
     def _stop(self) -> None:
         """What SIGTERM does, to a main thread that may be anywhere."""

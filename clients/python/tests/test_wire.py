@@ -11,6 +11,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -158,6 +159,17 @@ class Core(unittest.TestCase):
         push(1, 2, 2, 3)
         core.take_in(json.dumps({"jsonrpc": "2.0", "id": opening["id"], "result": {}}).encode())
         self.assertEqual([core.take(True).text, core.take(True).text], ["2", "3"])
+
+    def test_ids_are_unique_among_threads(self):
+        core, ids, before = self.core(), [], sys.getswitchinterval()
+        self.addCleanup(sys.setswitchinterval, before)
+        sys.setswitchinterval(1e-6)
+        threads = [threading.Thread(target=lambda: ids.extend([core.new_id() for _ in range(5000)])) for _ in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(len(set(ids)), 40_000)
 
     def test_sends_beyond_the_bound_wait(self):
         core = self.core()
