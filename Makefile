@@ -14,17 +14,18 @@ install:
 test:
 	$(GO) test -race -timeout 30m ./...
 
-# What some tests and benchmarks compare coma with: the real Chroma and its clients, and the MQTT client of the Python
-# framework. Tests skip what is not there.
-CHROMA ?= 1.3.4
-PAHO ?= 2.2.0
-peers: .peers/chroma-$(CHROMA)-paho-$(PAHO)
-.peers/chroma-$(CHROMA)-paho-$(PAHO):
+# What some tests and benchmarks compare coma with: the real Chroma and its clients, the MQTT client of the Python
+# framework, TypeScript for the types of coma's own JavaScript client. Tests skip what is not there.
+PYPI := chromadb==1.3.4 paho-mqtt==2.2.0
+NPM := chromadb@3 typescript@5 @types/node@20
+PEERS := .peers/$(subst /,-,$(subst $() ,+,$(PYPI) $(NPM)))
+peers: $(PEERS)
+$(PEERS):
 	rm -rf .peers && mkdir .peers
 	python3 -m venv .peers/venv
-	.peers/venv/bin/pip install --quiet --disable-pip-version-check chromadb==$(CHROMA) paho-mqtt==$(PAHO)
-	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix .peers chromadb; else echo "no npm: chromadb's JavaScript client is left out"; fi
-	touch $@
+	.peers/venv/bin/pip install --quiet --disable-pip-version-check $(PYPI)
+	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix .peers $(NPM); else echo "no npm: JavaScript is left out"; fi
+	touch '$@'
 
 vet:
 	$(GO) vet ./...
