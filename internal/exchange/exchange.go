@@ -33,8 +33,9 @@
 // (If a module had finished with them already, they may come again, as a local message may after a kill.) A receiver
 // that has lost its table, with all its state, takes the stream where the sender's outbox begins.
 //
-// Mails and acknowledgements go with QoS 1. QoS 2 would promise nothing that this does not, and a broker that turns it into
-// 1, as RabbitMQ does, takes nothing away.
+// Mails and acknowledgements go with QoS 0, all else with QoS 1. The promises of QoS 1 and 2 end at the broker, and are
+// its own to keep or to weaken; those here go from disk to disk. They would promise nothing more, keep the broker busy with copies of what
+// the outboxes hold anyway, and triple the time of a round trip (NATS, RabbitMQ).
 //
 // Who has a module is told by each host in its list of modules. It is told again, without being asked, to a host that comes
 // up: not every broker keeps retained messages, or gives them to those who subscribe with a pattern.
@@ -54,7 +55,8 @@ import (
 
 // Broker is how the exchange reaches the broker.
 type Broker interface {
-	// Publish returns when the broker has acknowledged, or ctx ends; while there is no connection it may wait or fail.
+	// Publish returns when the broker has acknowledged (with QoS 0: when it has left), or ctx ends; while there is no
+	// connection it may wait or fail.
 	Publish(ctx context.Context, topic string, payload []byte, qos byte, retain bool) error
 	// Subscribe lasts over reconnections. handle is called in order and does not block.
 	Subscribe(pattern string, qos byte, handle func(topic string, payload []byte)) (cancel func(), err error)
@@ -145,15 +147,16 @@ func (x *Exchange) open() (err error) {
 	own := hostTopics + x.opt.Host
 	for _, s := range []struct {
 		pattern string
+		qos     byte
 		handle  func(topic string, payload []byte)
 	}{
-		{own + "/mail", x.takeMail},
-		{own + "/acks", x.takeAck},
-		{hostTopics + "+/modules", x.hosts.takeModules},
-		{hostTopics + "+", x.hosts.takeStatus},
-		{own, x.hosts.takeStatus}, // RabbitMQ gives what is retained to nobody who subscribes with a pattern
+		{own + "/mail", 0, x.takeMail},
+		{own + "/acks", 0, x.takeAck},
+		{hostTopics + "+/modules", 1, x.hosts.takeModules},
+		{hostTopics + "+", 1, x.hosts.takeStatus},
+		{own, 1, x.hosts.takeStatus}, // RabbitMQ gives what is retained to nobody who subscribes with a pattern
 	} {
-		cancel, err := x.opt.Broker.Subscribe(s.pattern, qos, s.handle)
+		cancel, err := x.opt.Broker.Subscribe(s.pattern, s.qos, s.handle)
 		if err != nil {
 			return err
 		}
@@ -162,9 +165,6 @@ func (x *Exchange) open() (err error) {
 	x.goes(x.hosts.announce)
 	return nil
 }
-
-// qos is that of all that crosses.
-const qos = 1
 
 // goes starts a goroutine that Close waits for, unless Close has begun.
 func (x *Exchange) goes(run func()) bool {
@@ -327,14 +327,21 @@ func (x *Exchange) takeAck(_ string, payload []byte) {
 	}
 }
 
-// publish publishes, for a bounded time.
-func (x *Exchange) publish(ctx context.Context, topic string, payload []byte, retain bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// post publishes what is for one host, a mail or an acknowledgement.
+func (x *Exchange) post(topic string, payload []byte) error {
+	ctx, cancel := context.WithTimeout(x.life, patience)
 	defer cancel()
-	return x.opt.Broker.Publish(ctx, topic, payload, qos, retain)
+	return x.opt.Broker.Publish(ctx, topic, payload, 0, false)
 }
 
-// patience is how long a broker may take to acknowledge.
+// tell publishes what is for all, and stays.
+func (x *Exchange) tell(ctx context.Context, topic string, payload []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return x.opt.Broker.Publish(ctx, topic, payload, 1, true)
+}
+
+// patience is how long a broker may take to take it.
 const patience = 10 * time.Second
 
 // Where returns the host that has a module, "" for none, and how many messages for it wait here.

@@ -146,7 +146,7 @@ func (h *hosts) say() time.Duration {
 		return heartbeat
 	}
 	if tell || h.list != string(text) {
-		if err := h.x.publish(h.x.life, hostTopics+h.x.opt.Host+"/modules", text, true); err != nil {
+		if err := h.x.tell(h.x.life, hostTopics+h.x.opt.Host+"/modules", text); err != nil {
 			return h.retell(err)
 		}
 		h.list = string(text)
@@ -185,7 +185,7 @@ func (h *hosts) publishStatus(ctx context.Context, state string) error {
 	if err != nil {
 		return err
 	}
-	return h.x.publish(ctx, hostTopics+h.x.opt.Host, text, true)
+	return h.x.tell(ctx, hostTopics+h.x.opt.Host, text)
 }
 
 // leave says goodbye, unless the broker is away: then the last will does, or has.

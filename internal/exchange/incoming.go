@@ -288,7 +288,7 @@ func (s *incoming) answer(a ack) {
 	a.Host, a.Epoch, a.To, a.Had = s.x.opt.Host, s.Epoch, s.To, s.x.received.had(s.stream)
 	payload, err := a.encode()
 	if err == nil {
-		err = s.x.publish(s.x.life, hostTopics+s.Host+"/acks", payload, false)
+		err = s.x.post(hostTopics+s.Host+"/acks", payload)
 	}
 	if err != nil && s.x.life.Err() == nil {
 		s.x.log.Debug("acknowledgement was not published", slog.String("host", s.Host), slog.Any("error", err))

@@ -53,11 +53,13 @@ func TestPartition(t *testing.T) {
 	hosts[2].again(each)
 	l.awaitAccepted(t, "h3", 3*each)
 	n.mend(0)
+	for _, h := range hosts {
+		h.awaitSent()
+	}
 	l.await(t, 2*time.Minute)
 	for _, h := range hosts {
 		h.stop()
 	}
-	l.await(t, 0)
 	l.check(t)
 }
 

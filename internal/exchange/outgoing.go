@@ -16,7 +16,7 @@ const (
 	windowBytes    = 4 * mailBytes
 
 	// How long an acknowledgement is waited for: doubled each time from the first to the longest.
-	firstPause   = 2 * time.Second
+	firstPause   = time.Second
 	longestPause = 30 * time.Second
 )
 
@@ -296,5 +296,5 @@ func (s *outgoing) post(header mail, body []byte) error {
 	if err != nil {
 		return err
 	}
-	return s.x.publish(s.x.life, hostTopics+s.host+"/mail", payload, false)
+	return s.x.post(hostTopics+s.host+"/mail", payload)
 }

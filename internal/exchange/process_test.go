@@ -285,6 +285,28 @@ func (p *process) start() {
 	})
 }
 
+// awaitSent waits until all that it is to send has been accepted.
+func (p *process) awaitSent() {
+	p.t.Helper()
+	late := time.After(2 * time.Minute)
+	for _, to := range p.opt.To {
+		for {
+			p.ledger.mu.Lock()
+			numbers := p.ledger.accepted[p.opt.Name+" "+to]
+			sent := len(numbers) > 0 && numbers[len(numbers)-1] == p.opt.Last
+			p.ledger.mu.Unlock()
+			if sent {
+				break
+			}
+			select {
+			case <-p.ledger.change:
+			case <-late:
+				p.t.Fatalf("%s has not sent all to %s", p.opt.Name, to)
+			}
+		}
+	}
+}
+
 // kill ends it at once; stop lets it end.
 func (p *process) kill() {
 	p.t.Helper()
