@@ -368,8 +368,13 @@ class Async(Sync):
         self.assertEqual(sorted(map(int, got)), list(range(2000)))
 
 
-class OverTCP(Sync):
+class OverTCP(Case):
+    """What another kind of socket may make a difference to."""
+
     address = property(lambda self: HOST.http)
+    test_a_message_has_all_its_fields = Sync.test_a_message_has_all_its_fields
+    test_text_of_all_kinds_arrives_as_it_was = Sync.test_text_of_all_kinds_arrives_as_it_was
+    test_a_module_that_died_gets_its_message_again = Sync.test_a_module_that_died_gets_its_message_again
 
 
 class Threads(Case):
