@@ -109,6 +109,8 @@ class Client(paho.Client):
         super().__init__(version, client_id=name, protocol=paho.MQTTv5, manual_ack=True)
         Client.all.append(self)
         self.reconnect_delay_set(1, 5)
+        # What is sent must be on its way before the message that it answers is done with: not wait here for its turn.
+        self.max_inflight_messages_set(10000)
         self.on_connect = self.connected
         self.connection = 0
         self.subscriptions, self.sent, self.known = [], [], {}
