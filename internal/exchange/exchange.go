@@ -4,9 +4,9 @@
 // likes, and be killed at any time. What Send has accepted arrives in the module's mailbox once, in the order in which
 // Send took it, as soon as the two hosts hear each other.
 //
-// How to read it: this file is what a caller opens; hosts.go knows who is there and which modules live where;
-// outgoing.go is the sender's side of a stream and outbox.go where its messages wait; incoming.go is the receiver's side and
-// received.go the table that it keeps; envelope.go is what crosses.
+// How to read it: this file is what a caller opens; hosts.go knows who is there and which modules live where, announce.go
+// tells the others of this host; outgoing.go is the sender's side of a stream and outbox.go where its messages wait;
+// incoming.go is the receiver's side and received.go the table that it keeps; envelope.go is what crosses.
 //
 // # Protocol
 //
@@ -34,8 +34,8 @@
 // that has lost its table, with all its state, takes the stream where the sender's outbox begins.
 //
 // Mails and acknowledgements go with QoS 0, all else with QoS 1. The promises of QoS 1 and 2 end at the broker, and are
-// its own to keep or to weaken; those here go from disk to disk. They would promise nothing more, keep the broker busy with copies of what
-// the outboxes hold anyway, and triple the time of a round trip (NATS, RabbitMQ).
+// its own to keep or to weaken; those here go from disk to disk. They would promise nothing more, keep the broker busy
+// with copies of what the outboxes hold anyway, and triple the time of a round trip (NATS, RabbitMQ).
 //
 // Who has a module is told by each host in its list of modules. It is told again, without being asked, to a host that comes
 // up: not every broker keeps retained messages, or gives them to those who subscribe with a pattern.

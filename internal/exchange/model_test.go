@@ -21,7 +21,11 @@ import (
 // connections are cut, hosts are killed and started from what their disks have, and mailboxes fill up. All that was accepted must
 // arrive once, and in order. The walk depends on the seed alone.
 func TestModel(t *testing.T) {
-	for seed := range uint64(6) {
+	seeds := uint64(6)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { (&walk{}).run(t, seed) })
 		})
