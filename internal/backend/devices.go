@@ -55,7 +55,7 @@ const (
 	inletQueue = 1000                   // messages of QoS 0 in memory; beyond it they are dropped
 	stored     = 100_000                // messages in the store
 	prompt     = 100 * time.Millisecond // how long a mailbox may take for a message before that goes to the store
-	another    = 5 * time.Second        // after which a mailbox that could not be opened is tried again
+	another    = 200 * time.Millisecond // after which a mailbox that was full, or could not be opened, is tried again
 )
 
 func openDevices(k *external, opt uplink.Options) (_ *devices, err error) {
@@ -304,19 +304,34 @@ func (d *devices) unload(in *inlet, box *mailbox.Box) {
 		if err != nil {
 			continue
 		}
-		for err = d.put(d.life, m); err != nil && d.life.Err() == nil; err = d.put(d.life, m) {
-			if errors.Is(err, api.ErrUnknown) {
-				d.stranger(in.name)
-				break
-			}
-			d.broker.backend.log.Error("message over MQTT waits", slog.String("to", in.name), slog.Any("error", err))
-			select {
-			case <-time.After(another):
-			case <-d.life.Done():
-			}
-		}
-		if d.life.Err() == nil {
+		if d.persist(m) {
 			reader.Ack(m.Seq)
+		}
+	}
+}
+
+// persist puts a message of the store into its mailbox; it returns false if this host is closed before. Between its tries
+// it has no hold on the agent: somebody may be about to run it with other settings.
+func (d *devices) persist(m api.Message) bool {
+	for told := false; ; {
+		ctx, cancel := context.WithTimeout(d.life, prompt)
+		err := d.put(ctx, m)
+		cancel()
+		switch {
+		case err == nil:
+			return true
+		case d.life.Err() != nil:
+			return false
+		case errors.Is(err, api.ErrUnknown):
+			d.stranger(m.To)
+			return true
+		case !errors.Is(err, context.DeadlineExceeded) && !told:
+			told = true
+			d.broker.backend.log.Error("message over MQTT waits", slog.String("to", m.To), slog.Any("error", err))
+		}
+		select {
+		case <-time.After(another):
+		case <-d.life.Done():
 		}
 	}
 }

@@ -194,7 +194,8 @@ func TestExternalBrokerKilled(t *testing.T) {
 			got = append(got, texts(t, to, 1)...)
 		}
 		got = slices.DeleteFunc(got, func(s string) bool { return s == "without a broker" })
-		if once := deduplicated(got); len(once) < len(got) && k.Kind != "rabbitmq" { // which numbers anew what it sends again
+		// RabbitMQ numbers anew what it sends again; Mosquitto goes back to what it had saved, and sends from there.
+		if once := deduplicated(got); len(once) < len(got) && k.Kind == "nats" {
 			t.Errorf("something arrived twice: %q", got)
 		} else if k.Kind == "mosquitto" { // it may have lost what it had not saved
 			if !slices.Equal(once[len(once)-30:], numbers(30, 60)) || !slices.IsSortedFunc(once, byNumber) {
@@ -290,7 +291,7 @@ func TestAFullMailboxHoldsUpNoOther(t *testing.T) {
 		if got := texts(t, slow, 100); !slices.Equal(got, numbers(0, 100)) {
 			t.Errorf("received %q", got)
 		}
-		// The rest outlives the backend.
+		// The rest outlives the backend, and waits for an agent that is run with other settings.
 		if err := slow.Close(api.Finished); err != nil {
 			t.Fatal(err)
 		}
@@ -298,7 +299,7 @@ func TestAFullMailboxHoldsUpNoOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		b = open(t, at(k), lasting(dir))
-		h = attach(t, b, api.Attachment{Agent: "a", Modules: []string{"slow"}, Limit: 10}, newConsole())
+		h = attach(t, b, api.Attachment{Agent: "a", Modules: []string{"slow"}, Limit: 20}, newConsole())
 		if got := texts(t, sit(t, h, "a", "slow", 1), n-100); !slices.Equal(got, numbers(100, n)) {
 			t.Errorf("received %q", got)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/embed"
@@ -34,7 +35,7 @@ func (b *Backend) Attach(ctx context.Context, as api.Attachment, out api.Console
 	if err := b.abroad.claim(ctx, as); err != nil {
 		return nil, err
 	}
-	a, err := b.use(as.Agent, &as)
+	a, err := b.useAs(ctx, as)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +81,34 @@ func (b *Backend) Attach(ctx context.Context, as api.Attachment, out api.Console
 	b.abroad.changed()
 	h.looking.Go(func() { h.lookAtEmbedder(life) })
 	return h, nil
+}
+
+// yielding is how long Attach waits for those who use an agent with other settings for a moment: what an external broker
+// brings is put into its mailboxes.
+const yielding = time.Second
+
+// useAs is use for who is to run the agent.
+func (b *Backend) useAs(ctx context.Context, as api.Attachment) (*agent, error) {
+	for late := time.Now().Add(yielding); ; {
+		a, err := b.use(as.Agent, &as)
+		if err != nil {
+			return nil, err
+		}
+		a.mu.Lock()
+		differs := a.host == nil && (a.opened.Durable != as.Durable || a.opened.Limit != as.Limit)
+		a.mu.Unlock()
+		if !differs || time.Now().After(late) {
+			return a, nil
+		}
+		if err := a.done(); err != nil {
+			return nil, err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // console returns where the agent's modules speak to the outside, or nil.
