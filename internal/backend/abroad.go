@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,6 +33,9 @@ type abroad struct {
 	states map[string]api.ModuleState // of modules at other hosts, by state topic
 }
 
+// exchangeDir is the exchange's folder in a host's.
+const exchangeDir = "exchange"
+
 // maxStates bounds the states of other hosts' modules that are kept for coma ps.
 const maxStates = 10_000
 
@@ -38,18 +43,48 @@ func openAbroad(b *Backend, k *external) (*abroad, error) {
 	r := &abroad{backend: b, broker: k, deaf: func() {}, known: map[string]bool{}, had: map[string]bool{}, states: map[string]api.ModuleState{}}
 	var err error
 	r.x, err = exchange.Open(exchange.Options{
-		Host: k.name, Instance: k.instance, Dir: filepath.Join(k.dir, "exchange"), Broker: topicsOf{k.topics}, Local: r, Log: b.log,
+		Host: k.name, Instance: k.instance, Dir: filepath.Join(k.dir, exchangeDir), Broker: topicsOf{k.topics}, Local: r, Log: b.log,
 		Refused: func(error) { k.work.Go(k.quit) },
 	})
 	if err != nil {
 		return nil, err
 	}
+	r.lookForLeft()
 	k.whenConnected(r.x.Connected)
 	r.deaf, err = k.topics.Subscribe(stateTopics+"+/modules/+", 1, r.hearState)
 	if err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	return r, nil
+}
+
+// lookForLeft tells of messages that wait to leave under another name of this host, which nobody uses just now: that of a
+// second backend, perhaps, which ran beside the first.
+func (r *abroad) lookForLeft() {
+	names, err := os.ReadDir(filepath.Dir(r.broker.dir))
+	if err != nil {
+		r.backend.log.Error("look for messages that wait to leave", slog.Any("error", err))
+		return
+	}
+	for _, name := range names {
+		dir := filepath.Join(filepath.Dir(r.broker.dir), name.Name())
+		unlock, err := lockFile(filepath.Join(dir, "lock"))
+		if errors.Is(err, api.ErrInUse) {
+			continue // this one's, or another backend that runs
+		}
+		waiting := 0
+		if err == nil {
+			waiting, err = exchange.Waiting(filepath.Join(dir, exchangeDir))
+			err = errors.Join(err, unlock())
+		}
+		if err != nil {
+			r.backend.log.Error("look for messages that wait to leave", slog.Any("error", err))
+		}
+		if waiting > 0 {
+			r.backend.log.Warn("messages wait to leave under another name of this host: they do when a backend runs with COMA_HOST set to it",
+				slog.String("name", name.Name()), slog.Int("messages", waiting))
+		}
+	}
 }
 
 func (r *abroad) close() error {

@@ -3,6 +3,7 @@ package backend_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,30 @@ func TestOneAgentOnTwoHosts(t *testing.T) {
 	awaitHost(t, pi, "b/m")
 	if _, err = pi.Attach(ctx, api.Attachment{Agent: "b", Modules: []string{"m"}}, newConsole()); !errors.Is(err, api.ErrInUse) || !strings.Contains(err.Error(), "laptop") {
 		t.Errorf("a module that runs at the other host: %v", err)
+	}
+}
+
+// TestMessagesOfAHostThatIsNotRun leaves a message under one of this machine's names: the next backend, of another, says so.
+func TestMessagesOfAHostThatIsNotRun(t *testing.T) {
+	k := peers.Mosquitto(t, peers.BrokerOptions{})
+	dir := t.TempDir()
+	pi := hostAt(t, k, "pi")
+	there := attach(t, pi, api.Attachment{Agent: "a", Modules: []string{"eye"}}, newConsole())
+	first := hostAt(t, k, "first", lasting(dir))
+	awaitHost(t, first, "a/eye")
+	if err := errors.Join(there.Close(), pi.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Post(within(t), "cli", api.Message{To: "a/eye", Text: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	hostAt(t, k, "second", lasting(dir), func(o *backend.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) }).Close()
+	if !strings.Contains(log.String(), "name=first messages=1") {
+		t.Errorf("said: %s", log.String())
 	}
 }
 

@@ -134,7 +134,7 @@ func (x *Exchange) open() (err error) {
 	if x.received, err = openReceived(filepath.Join(x.opt.Dir, "received"), time.Now); err != nil {
 		return err
 	}
-	for i, name := range [...]string{"outbox", "outbox-durable"} {
+	for i, name := range outboxNames {
 		if x.outboxes[i], err = openOutbox(filepath.Join(x.opt.Dir, name), i == 1, x.log); err != nil {
 			return err
 		}

@@ -24,6 +24,30 @@ type outbox struct {
 	epoch string
 }
 
+// outboxNames are the files' names: of what is not durable, and of what is.
+var outboxNames = [...]string{"outbox", "outbox-durable"}
+
+// Waiting counts the messages that wait to leave in the folder of an exchange that is not open.
+func Waiting(dir string) (n int, err error) {
+	for _, name := range outboxNames {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		store, _, err := mailbox.Open(path, mailbox.Options{})
+		if err != nil {
+			return n, fmt.Errorf("count messages that wait to leave: %w", err)
+		}
+		for _, to := range store.Names() {
+			n += store.Box(to).Pending()
+		}
+		if err := store.Close(); err != nil {
+			return n, fmt.Errorf("count messages that wait to leave: %w", err)
+		}
+	}
+	return n, nil
+}
+
 // openOutbox opens the journal at path, or makes one. The epoch is kept beside it: numbers that a receiver has seen must not
 // be given again under it, so it is renewed where the journal is not there any more, or has lost its end.
 func openOutbox(path string, durable bool, log *slog.Logger) (*outbox, error) {
