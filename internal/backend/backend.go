@@ -6,7 +6,7 @@
 // agent; tools.go answers the commands, memories.go those about memories; embedder.go opens an agent's memory with the
 // embedder that is meant, and memory.go has it ready for each call; broker.go says what is asked of an MQTT broker,
 // embedded.go and hook.go have the one inside, courier.go
-// and couriers.go bring modules that are its clients their messages, external.go, devices.go, uplink.go and hostname.go one elsewhere;
+// and couriers.go bring modules that are its clients their messages, external.go, devices.go, states.go, uplink.go and hostname.go one elsewhere;
 // listen.go has the sockets, guard.go and gate.go decide whose a
 // connection is, guarded.go what it may ask for, door.go and quota.go bound what it can do; registry.go lets processes
 // of one user find the backends that run.
