@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: prepare,
 		// One that hangs ends with what its processes were doing.
-		Deadline: time.Now().Add(4 * time.Minute),
+		Deadline: time.Now().Add(12 * time.Minute),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":      exits,
 			"eventually": eventually,

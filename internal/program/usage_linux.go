@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,16 +20,20 @@ func reapOrphans(program int, ended <-chan struct{}) {
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, unix.SIGCHLD)
 	defer signal.Stop(died)
+	// The system's list of children may leave out some while others end, and some may have ended before this began.
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
 	for {
-		select {
-		case <-ended:
-			return
-		case <-died:
-		}
 		for _, child := range children(os.Getpid()) {
 			if child != program { // that one is waited for where it was started
 				_, _ = unix.Wait4(child, nil, unix.WNOHANG, nil) // fails only if it was let go already
 			}
+		}
+		select {
+		case <-ended:
+			return
+		case <-died:
+		case <-again.C:
 		}
 	}
 }
