@@ -104,6 +104,12 @@ func (p *Program) command(e environment, venv string, lent []string, memoryLimit
 		}
 		return append(args, p.File), args[0], nil
 	}
+	// The system's own error would say that the file is missing, not its interpreter. What env is told besides is env's.
+	if words := shebang(p.File); len(words) > 0 && !strings.HasPrefix(words[0], "-") && !strings.Contains(words[0], "=") {
+		if _, err := p.find(e, words[0]); err != nil {
+			return nil, "", fmt.Errorf("%w (its #! line asks for it)", err)
+		}
+	}
 	return []string{p.File}, "", nil
 }
 

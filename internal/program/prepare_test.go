@@ -83,7 +83,7 @@ func TestPrepare(t *testing.T) {
 			want: "{dir}/bin/node --inspect eye.mjs", wantEnv: []string{"NODE_OPTIONS=--import=file://<client>/node_modules/coma/register.js"},
 		},
 		{
-			name: "an executable in Python", files: map[string]string{"eye": "#!/usr/bin/env python3\nimport part\n", "part.py": "import coma", ".venv/pyvenv.cfg": "", ".venv/bin/python": said}, main: "eye",
+			name: "an executable in Python", files: map[string]string{"eye": "#!/usr/bin/env python3\nimport part\n", "part.py": "import coma", ".venv/pyvenv.cfg": "", ".venv/bin/python": said, ".venv/bin/python3": said}, main: "eye",
 			want: "{dir}/eye", wantEnv: []string{"PATH={dir}/.venv/bin:{dir}/bin", "PYTHONPATH=<client>"},
 		},
 		{
@@ -93,7 +93,10 @@ func TestPrepare(t *testing.T) {
 		{name: "bash", files: map[string]string{"eye.sh": "echo on", "bin/bash": said}, main: "eye.sh", want: "{dir}/bin/bash {dir}/eye.sh"},
 		{name: "a shell by its #! line", files: map[string]string{"eye.sh": "#!/usr/bin/env -S zsh -e\n", "bin/zsh": said}, main: "eye.sh", want: "{dir}/bin/zsh -e {dir}/eye.sh"},
 		{name: "a shell that is not there", files: map[string]string{"eye.sh": "#!/nope/bash\n"}, main: "eye.sh", err: "eye.sh: /nope/bash is not there (its #! line asks for it)"},
-		{name: "executable", files: map[string]string{"eye": "#!/nope/ruby\n"}, main: "eye", want: "{dir}/eye"},
+		{name: "executable", files: map[string]string{"eye": "#!bin/ruby\n", "bin/ruby": said}, main: "eye", want: "{dir}/eye"},
+		{name: "an executable whose interpreter is not there", files: map[string]string{"eye": "#!/nope/ruby\n"}, main: "eye", err: "eye: /nope/ruby is not there (its #! line asks for it)"},
+		{name: "an executable whose interpreter is not in PATH", files: map[string]string{"eye": "#!/usr/bin/env nope -x\n"}, main: "eye", err: "eye: nope is not in PATH: install it, or give its whole path (its #! line asks for it)"},
+		{name: "an executable that asks env for more", files: map[string]string{"eye": "#!/usr/bin/env -i nope\n"}, main: "eye", want: "{dir}/eye"},
 		{name: "another command", files: map[string]string{"eye/main.py": "", "eye/start": said}, main: "eye/main.py", command: []string{"./start", "main.py"}, want: "{dir}/eye/start main.py"},
 		{name: "a command that is not there", files: map[string]string{"eye/main.py": ""}, main: "eye/main.py", command: []string{"deno"}, err: "eye/main.py: deno is not in PATH: install it, or give its whole path"},
 		{name: "a command that is not executable", files: map[string]string{"eye/main.py": ""}, main: "eye/main.py", command: []string{"./main.py"}, err: "eye/main.py: ./main.py is not executable (chmod +x eye/main.py)"},
