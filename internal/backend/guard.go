@@ -21,6 +21,7 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/chroma"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
+	"github.com/concurrent-modular-agent/coma/internal/rest"
 )
 
 // guard lets a request through once it knows whose it is, which identity tells from there on: the Host header must name
@@ -30,8 +31,11 @@ import (
 func (b *Backend) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse := func(status int, text string) { http.Error(w, text, status) }
-		if strings.HasPrefix(r.URL.Path, "/api/") {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/api/"):
 			refuse = func(status int, text string) { chroma.Refuse(w, status, text) }
+		case strings.HasPrefix(r.URL.Path, "/v1/"):
+			refuse = func(status int, text string) { rest.Refuse(w, status, text) }
 		}
 		if !b.named(r.Host) {
 			refuse(http.StatusForbidden, "the Host header does not name this machine: --allow-host lets a name in")

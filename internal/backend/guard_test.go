@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/concurrent-modular-agent/coma/internal/folders"
@@ -38,6 +39,21 @@ func ask(b *Backend, path, address, authorization string) *httptest.ResponseReco
 	w := httptest.NewRecorder()
 	b.guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })).ServeHTTP(w, r)
 	return w
+}
+
+// Whoever is turned away is told in the words of the door that was knocked at.
+func TestRefusalsAreReadByTheirClients(t *testing.T) {
+	b := openAt(t, func(o *Options) { o.Host, o.Password = "0.0.0.0", "password" })
+	for path, want := range map[string]struct{ kind, part string }{
+		"/v1/status":      {"application/problem+json", `"title":"Unauthorized","status":401`},
+		"/api/v2/version": {"application/json", `"error":`},
+		"/rpc":            {"text/plain; charset=utf-8", "the token is missing or wrong"},
+	} {
+		w := ask(b, path, "192.0.2.1", "")
+		if kind := w.Header().Get("Content-Type"); w.Code != http.StatusUnauthorized || kind != want.kind || !strings.Contains(w.Body.String(), want.part) {
+			t.Errorf("%s: %d, %s, %s", path, w.Code, kind, w.Body)
+		}
+	}
 }
 
 func TestGuessedTokensAreSlowedDown(t *testing.T) {

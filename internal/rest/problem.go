@@ -53,6 +53,15 @@ func tell(w http.ResponseWriter, err error) {
 	write(w, p)
 }
 
+// Refuse answers a request that must not reach the API, such as one of which is not known whose it is.
+func Refuse(w http.ResponseWriter, status int, text string) {
+	p := Problem{Title: http.StatusText(status), Status: status, Detail: text}
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		p.Code = api.Code(api.ErrUnauthorized)
+	}
+	write(w, p)
+}
+
 func write(w http.ResponseWriter, p Problem) {
 	text, err := json.Marshal(p)
 	if err != nil {
