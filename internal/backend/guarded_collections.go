@@ -47,11 +47,18 @@ func (s *chromas) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.all.ServeHTTP(w, r)
 		return
 	}
-	if r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "/collections") {
+	if r.Method != http.MethodGet && !aboutCollections(r) {
 		chroma.Refuse(w, http.StatusForbidden, errForbidden.Error()) // tenants and databases are everybody's
 		return
 	}
 	s.serving(id).ServeHTTP(w, r)
+}
+
+// aboutCollections reports whether a request is below /api/v2/tenants/{tenant}/databases/{database}/collections. A tenant or
+// a database may be named "collections" as well, so it is where the word stands that counts.
+func aboutCollections(r *http.Request) bool {
+	levels := strings.Split(r.URL.EscapedPath(), "/")
+	return len(levels) > 7 && levels[7] == "collections"
 }
 
 func (s *chromas) serving(id access.Identity) http.Handler {

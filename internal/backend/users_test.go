@@ -453,6 +453,11 @@ func TestWhatAUserMayOverChroma(t *testing.T) {
 		{"gardener", "POST", "/tenants", `{"name":"more"}`, 403},
 		{"gardener", "POST", "/tenants/default_tenant/databases", `{"name":"collections"}`, 403},
 		{"coma", "POST", "/tenants", `{"name":"more"}`, 200},
+		{"coma", "POST", "/tenants", `{"name":"collections"}`, 200},
+		{"coma", "POST", "/tenants/collections/databases", `{"name":"collections"}`, 200},
+		{"gardener", "PATCH", "/tenants/collections", `{"resource_name":"mine"}`, 403},
+		{"gardener", "POST", "/tenants/collections/databases", `{"name":"mine"}`, 403},
+		{"gardener", "DELETE", "/tenants/collections/databases/collections", "", 403},
 	} {
 		if got, _ := ask(test.user, test.method, test.path, test.body); got != test.want {
 			t.Errorf("%s: %s %s %s: %d, want %d", test.user, test.method, test.path, test.body, got, test.want)
