@@ -257,7 +257,7 @@ func (s *couriers) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Pac
 // What agents call.
 
 // carry says that a module takes its messages as an MQTT client, and whether it runs. It returns false where the broker is
-// elsewhere: nobody brings them then.
+// elsewhere: that one does not keep them.
 func (a *agent) carry(module string, running bool) bool {
 	k, ok := a.backend.broker.(*embedded)
 	if ok {

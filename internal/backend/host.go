@@ -72,7 +72,7 @@ func (b *Backend) Attach(ctx context.Context, as api.Attachment, out api.Console
 	}
 	for _, module := range as.MQTT {
 		if !a.carry(module, false) && !b.opt.Offline {
-			a.warn(module, "it takes its messages as an MQTT client, which it can from coma's own broker only: what modules send to it waits in its mailbox")
+			a.warn(module, "it is an MQTT client of a broker that is not coma's own: what modules send to it while it is not there is lost")
 		}
 	}
 	if err != nil {

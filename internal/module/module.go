@@ -29,6 +29,7 @@
 package module
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"path/filepath"
@@ -68,6 +69,10 @@ type Spec struct {
 	Executable []string
 	Compiled   bool // Executable is the module itself, compiled: its stack traces are the module's own
 
+	// Mailbox is how a module of the Python framework takes its messages: "mqtt", as a client of the embedded broker, or ""
+	// from the host. It becomes COMA_MAILBOX.
+	Mailbox string
+
 	// Program is what is started, of a module in another language. Source then has no Go files.
 	Program *program.Program
 }
@@ -89,6 +94,9 @@ func (s *Spec) variables() map[string]string {
 	vars["COMA_API"], vars["COMA_BROKER"], vars["COMA_TOKEN"] = s.API, s.Broker, s.Token
 	if s.HTTP != "" {
 		vars["COMA_HTTP"] = s.HTTP
+	}
+	if s.Program != nil && s.Program.Framework {
+		vars["COMA_MAILBOX"] = cmp.Or(s.Mailbox, "host")
 	}
 	if path := s.path(); path != "" {
 		vars["PATH"] = path

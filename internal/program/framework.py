@@ -6,6 +6,8 @@
 #   - that a message is done with when the module asks for the next one, not when it has reached the process: what a module
 #     that is reloaded or dies had not begun with comes to its next generation, and what it died of too often goes to the
 #     dead letters (internal/backend/courier.go is the other end);
+#   - that messages come and go through the host, by coma's own library, where it is not coma's broker that they would pass
+#     (COMA_MAILBOX says which: internal/supervisor/supervisor.go);
 #   - that input() asks at coma's console, since a module has no standard input;
 #   - that SIGTERM runs what finally and with clauses ask for, and lets go out what was sent last.
 import atexit
@@ -28,13 +30,14 @@ os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
 
 try:
     import chromadb
-    from concurrent_modular_agent import AgentInterface, agent_runner, message
+    from concurrent_modular_agent import AgentInterface, agent, agent_runner, message
     from paho.mqtt import client as paho
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing}: install the framework for {sys.executable}, or in a .venv in the project's folder")
 
 AGENT, MODULE, TOKEN = (os.environ.get("COMA_" + name, "") for name in ("AGENT", "MODULE", "TOKEN"))
 BROKER = urllib.parse.urlsplit(os.environ.get("COMA_BROKER") or "mqtt://localhost:1883")
+BY_HOST = os.environ.get("COMA_MAILBOX") != "mqtt"
 MEMORY = urllib.parse.urlsplit(os.environ.get("COMA_HTTP") or "http://localhost:8000")
 HAND = "$coma/hand"  # where the host is told which message the module has begun with
 FAREWELL = 2  # seconds for what was sent last to go out
@@ -105,7 +108,7 @@ class Client(paho.Client):
 
     def __init__(self, version):
         # The first one is the module's own, and has its name: for the host, and as the sender of messages.
-        name = "" if Client.all else f"{AGENT}/{MODULE}"
+        name = "" if Client.all or BY_HOST else f"{AGENT}/{MODULE}"
         super().__init__(version, client_id=name, protocol=paho.MQTTv5, manual_ack=True)
         Client.all.append(self)
         self.reconnect_delay_set(1, 5)
@@ -182,6 +185,57 @@ class Client(paho.Client):
         self.loop_stop()
 
 
+class ByHost(message.MessageClient):
+    """The framework's message client of this module, without MQTT."""
+
+    all = []
+
+    def __init__(self, agent_name, module_name):
+        import coma  # only now: a project's own file of that name comes first, and is none of ours
+
+        self.agent_name, self.module_name = agent_name, module_name
+        self.unknown, self.stopped = (coma.Unknown, coma.Invalid), coma.Stopped
+        self.host = coma.connect()
+        ByHost.all.append(self)
+
+    def send(self, receiver_name, message):
+        text = "" if message is None else str(message) if isinstance(message, (int, float)) else message
+        with Whole():
+            try:
+                self.host.send(receiver_name, text)
+            except self.unknown:  # no module of coma's, but somebody may listen at the broker
+                self.host.publish(f"concurrent_modular_agent/message/{self.agent_name}/{receiver_name}", text)
+
+    def receive(self, timeout=None):
+        with Whole():
+            try:
+                m = self.host.try_receive() if timeout == 0 else self.host.receive(timeout)
+            except TimeoutError:
+                return None
+            except self.stopped:
+                sys.exit(0)  # which threads end by without a word
+            return m and m.text
+
+    def num_messages(self):
+        with Whole():
+            return self.host.pending()
+
+    def end(self):
+        if Whole.asked:  # else the host sees by the exit code whether the message in hand is done with
+            self.host.close("stopped")
+
+    def __del__(self):
+        pass  # there is no MQTT client
+
+
+def own(agent_name, module_name, *args, **more):
+    if (agent_name, module_name) == (AGENT, MODULE) and not ByHost.all:
+        return ByHost(agent_name, module_name)
+    return message.MessageClient(agent_name, module_name, *args, **more)
+
+
+if BY_HOST:
+    agent.MessageClient = own
 message.mqtt = types.SimpleNamespace(**{**vars(paho), "Client": Client})
 message.queue = types.SimpleNamespace(**{**vars(queue), "Queue": Mailbox})
 
@@ -201,7 +255,7 @@ interface = AgentInterface.__init__
 
 
 def named(self, agent_name, module_name):
-    if agent_name == "myagent" and not Client.all:  # what module_main calls every agent
+    if agent_name == "myagent" and not (Client.all or ByHost.all):  # what module_main calls every agent
         agent_name, module_name = AGENT, MODULE
     interface(self, agent_name, module_name)
     self.log_color_code = self.log_reset_code = ""  # coma has a colour for each module
@@ -227,15 +281,25 @@ builtins.input = ask
 
 def stop(*_):
     Whole.asked = True
-    late = threading.Timer(2 * FAREWELL, os._exit, [0])  # the module's threads may go on, or a clause of its own
+    late = threading.Timer(2 * FAREWELL, lose_patience)  # the module's threads may go on, or a clause of its own
     late.daemon = True
     late.start()
+    for mailbox in ByHost.all:
+        mailbox.host._stop()  # ends a receive that waits
     if not Whole.depth:
         sys.exit(0)
 
 
+def lose_patience():
+    for mailbox in ByHost.all:
+        mailbox.end()
+    os._exit(0)
+
+
 def farewell():
     until = time.monotonic() + FAREWELL
+    for mailbox in ByHost.all:
+        mailbox.end()
     for client in Client.all:
         client.end(until)
 

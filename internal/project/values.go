@@ -134,7 +134,7 @@ func (r *configReader) command(n *yaml.Node) []string {
 }
 
 // reservedEnv is what the host tells a module by (design §3).
-var reservedEnv = regexp.MustCompile(`^COMA_(AGENT|MODULE|GENERATION|API|BROKER|TOKEN|HTTP|INSTANCE)$`)
+var reservedEnv = regexp.MustCompile(`^COMA_(AGENT|MODULE|GENERATION|API|BROKER|TOKEN|HTTP|MAILBOX|INSTANCE)$`)
 
 func (r *configReader) env(n *yaml.Node) map[string]string {
 	env := make(map[string]string)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/peers"
 	"github.com/concurrent-modular-agent/coma/internal/supervisor"
 )
@@ -59,7 +60,7 @@ func Run(ctx context.Context, agent *coma.Agent) error {
 )
 
 // prepareFramework prepares a project with a module of the framework and one in Go.
-func prepareFramework(t *testing.T) *agent {
+func prepareFramework(t *testing.T, broker backend.Uplink) *agent {
 	t.Helper()
 	python, dir, err := peers.Framework()
 	if err != nil {
@@ -67,13 +68,23 @@ func prepareFramework(t *testing.T) *agent {
 	}
 	t.Setenv("PYTHONPATH", dir+string(filepath.ListSeparator)+os.Getenv("PYTHONPATH"))
 	t.Setenv("VIRTUAL_ENV", filepath.Dir(filepath.Dir(python)))
-	return prepare(t, map[string]string{"mod1.py": relay, "listener/listener.go": listener})
+	return prepareAt(t, broker, map[string]string{"mod1.py": relay, "listener/listener.go": listener})
+}
+
+// everyBroker tests with coma's own broker, and with one elsewhere.
+func everyBroker(t *testing.T, test func(t *testing.T, broker backend.Uplink)) {
+	t.Run("own", func(t *testing.T) { test(t, backend.Uplink{}) })
+	t.Run("elsewhere", func(t *testing.T) { test(t, backend.Uplink{URL: peers.Mosquitto(t, peers.BrokerOptions{}).URL()}) })
 }
 
 // TestModulesOfThePythonFramework: they run as they are, talk with a Go module of the agent and share its memory. No
 // message is lost while they are edited, nor done twice.
 func TestModulesOfThePythonFramework(t *testing.T) {
-	a := prepareFramework(t)
+	everyBroker(t, testModulesOfThePythonFramework)
+}
+
+func testModulesOfThePythonFramework(t *testing.T, broker backend.Uplink) {
+	a := prepareFramework(t, broker)
 	a.run(supervisor.Options{Watch: true})
 	a.await(supervisor.Started, "listener") // Python is not there yet: messages wait
 	a.send("relay", "hello")
@@ -103,7 +114,11 @@ func TestModulesOfThePythonFramework(t *testing.T) {
 // TestAModuleOfThePythonFrameworkThatDies: the message that it died of comes again, at last goes to the dead letters, and
 // the others live.
 func TestAModuleOfThePythonFrameworkThatDies(t *testing.T) {
-	a := prepareFramework(t)
+	everyBroker(t, testAModuleOfThePythonFrameworkThatDies)
+}
+
+func testAModuleOfThePythonFrameworkThatDies(t *testing.T, broker backend.Uplink) {
+	a := prepareFramework(t, broker)
 	a.run(supervisor.Options{Watch: true})
 	a.await(supervisor.Started, "listener") // Python is not there yet: messages wait
 	a.send("relay", "die")

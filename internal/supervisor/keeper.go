@@ -81,7 +81,7 @@ func (k *keeper) keep(ctx context.Context, m *project.Module) {
 		loads = make(chan loaded, 1)
 		go k.load(loadCtx, loads, l)
 	}
-	k.mailbox = m.Mailbox
+	k.mailbox = k.supervisor.mailbox(m)
 	k.report(api.Starting)
 	load(loaded{source: m, began: time.Now()})
 	for {
@@ -149,7 +149,7 @@ func (k *keeper) load(ctx context.Context, to chan<- loaded, l loaded) {
 	spec := module.Spec{
 		Source: s.source(l.source, l.text), Agent: s.project.Agent, Generation: generation, Env: l.source.Env,
 		MemoryLimit: l.source.MemoryLimit, Grace: l.source.Grace,
-		API: endpoint.API, Broker: endpoint.Broker, Token: endpoint.Token, HTTP: endpoint.HTTP, Executable: s.opt.Executable,
+		API: endpoint.API, Broker: endpoint.Broker, Token: endpoint.Token, HTTP: endpoint.HTTP, Mailbox: s.mailbox(l.source), Executable: s.opt.Executable,
 	}
 	out := output{s, k.name}
 	open := func() (api.Session, error) {
@@ -276,7 +276,7 @@ func (k *keeper) swap(l loaded) bool {
 
 // run makes what has been loaded and started what runs.
 func (k *keeper) run(l loaded) {
-	k.current, k.source, k.text, k.engine, k.mailbox, k.started = l.instance, l.source, l.text, l.engine, l.source.Mailbox, time.Now()
+	k.current, k.source, k.text, k.engine, k.mailbox, k.started = l.instance, l.source, l.text, l.engine, k.supervisor.mailbox(l.source), time.Now()
 }
 
 // buried deals with the end of what ran, which nobody had asked for. It returns how long to wait before it is started

@@ -59,6 +59,7 @@ type supervisor struct {
 	opt     Options
 	project *project.Project // as it was at the start: the agent's name and limits do not change while it lives
 	host    api.Host
+	uplink  bool          // the broker is elsewhere, not the backend's own
 	loading chan struct{} // a slot for each module that is being loaded
 
 	mu      sync.Mutex
@@ -76,10 +77,15 @@ func Run(ctx context.Context, p *project.Project, opt Options) (Result, error) {
 		opt: opt, project: p, keepers: map[string]*keeper{}, failed: map[string]bool{},
 		loading: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 	}
+	status, err := opt.Backend.Status(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	s.uplink = status.External
 	var names, mqtt []string
 	for _, m := range p.Modules {
 		names = append(names, m.Name)
-		if m.Mailbox == "mqtt" {
+		if s.mailbox(m) == "mqtt" {
 			mqtt = append(mqtt, m.Name)
 		}
 	}
@@ -183,6 +189,15 @@ func (s *supervisor) apply(ctx context.Context, c reload.Change) {
 	}
 }
 
+// mailbox is how a module takes its messages; see project.Module. Only coma's own broker brings a module's messages to its
+// MQTT client without losing any: where the broker is another, modules of the framework take them from the host.
+func (s *supervisor) mailbox(m *project.Module) string {
+	if s.uplink && m.Exec != nil && m.Exec.Framework {
+		return ""
+	}
+	return m.Mailbox
+}
+
 // path is a module's file or folder as problems name it.
 func (s *supervisor) path(m *project.Module) string {
 	path, err := filepath.Rel(s.project.Dir, cmp.Or(m.File, m.Dir))
@@ -196,7 +211,7 @@ func (s *supervisor) path(m *project.Module) string {
 func (s *supervisor) announce(m *project.Module) {
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
-	err := s.host.Report(ctx, api.ModuleState{Module: m.Name, State: api.Starting, Since: time.Now(), Mailbox: m.Mailbox})
+	err := s.host.Report(ctx, api.ModuleState{Module: m.Name, State: api.Starting, Since: time.Now(), Mailbox: s.mailbox(m)})
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) { // a backend that is away learns it when it is back
 		s.tell(fmt.Errorf("report state of %s: %w", m.Name, err))
 	}

@@ -33,6 +33,12 @@ type agent struct {
 
 func prepare(t *testing.T, files map[string]string) *agent {
 	t.Helper()
+	return prepareAt(t, backend.Uplink{}, files)
+}
+
+// prepareAt prepares an agent whose backend is at a broker elsewhere.
+func prepareAt(t *testing.T, broker backend.Uplink, files map[string]string) *agent {
+	t.Helper()
 	root, err := os.MkdirTemp("", "coma")
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +48,7 @@ func prepare(t *testing.T, files map[string]string) *agent {
 	for name, text := range files {
 		a.write(name, text)
 	}
-	a.backend, err = backend.Open(backend.Options{Folders: folders.Folders{
+	a.backend, err = backend.Open(backend.Options{Uplink: broker, Folders: folders.Folders{
 		Data: filepath.Join(root, "data"), State: filepath.Join(root, "state"), Runtime: filepath.Join(root, "run"),
 	}})
 	if err != nil {
