@@ -319,11 +319,13 @@ func (r *abroad) hearState(m uplink.Message) {
 	var state api.ModuleState
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if json.Unmarshal(m.Payload, &state) != nil || state.Host == "" || state.Host == r.broker.name || len(r.states) >= maxStates {
+	if json.Unmarshal(m.Payload, &state) != nil || state.Host == "" || state.Host == r.broker.name {
 		delete(r.states, m.Topic)
 		return
 	}
-	r.states[m.Topic] = state
+	if _, known := r.states[m.Topic]; known || len(r.states) < maxStates {
+		r.states[m.Topic] = state
+	}
 }
 
 // modules returns the modules of an agent that run at other hosts, sorted by name.

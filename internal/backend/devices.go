@@ -301,8 +301,16 @@ func (d *devices) unload(in *inlet, box *mailbox.Box) {
 		}
 		d.mu.Unlock()
 		m, err := reader.Next(d.life)
+		if err != nil && d.life.Err() == nil {
+			d.broker.backend.log.Error("messages over MQTT wait", slog.String("to", in.name), slog.Any("error", err))
+			d.mu.Lock()
+			in.unloading = false // the next message for the module, or the next start, tries again
+			d.forget(in)
+			d.mu.Unlock()
+			return
+		}
 		if err != nil {
-			continue
+			continue // it is closed
 		}
 		if d.persist(m) {
 			reader.Ack(m.Seq)

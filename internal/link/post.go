@@ -15,9 +15,10 @@ import (
 // maxPost is the size of a posted frame: a few times the largest message, for records with their vectors.
 const maxPost = 64 << 20
 
-// needsConnection are the calls that are about the connection that they come through.
+// needsConnection are the calls and notifications that are about the connection that they come through.
 var needsConnection = map[string]bool{
-	methodOpen: true, methodAttach: true, methodListen: true, methodReembed: true, methodOpenMem: true, methodCloseMem: true,
+	methodOpen: true, methodNext: true, methodLater: true, methodLog: true, methodPrint: true,
+	methodAttach: true, methodListen: true, methodReembed: true, methodOpenMem: true, methodCloseMem: true,
 }
 
 // PostAs answers calls that are posted: JSON-RPC for those who have no WebSocket and need no session, one frame a request.

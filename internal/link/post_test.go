@@ -11,6 +11,28 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/link"
 )
 
+// What is about a connection says so when it is posted, and not that there is no such method.
+func TestPostOfWhatNeedsAConnection(t *testing.T) {
+	b, err := backend.Open(backend.Options{Folders: foldersIn(t.TempDir()), Offline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	server := link.NewServer(b, "test")
+	t.Cleanup(server.Close)
+	for _, m := range link.Methods() {
+		if m.ByHost || !m.Notification {
+			continue
+		}
+		w := httptest.NewRecorder()
+		body := strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"` + m.Name + `","params":{}}`)
+		server.PostAs(b, w, httptest.NewRequest(http.MethodPost, "/rpc", body))
+		if !strings.Contains(w.Body.String(), "needs a WebSocket") {
+			t.Errorf("%s: %s", m.Name, w.Body)
+		}
+	}
+}
+
 // FuzzPost asks the stores of a backend anything.
 func FuzzPost(f *testing.F) {
 	b, err := backend.Open(backend.Options{Folders: foldersIn(f.TempDir()), Offline: true})

@@ -3,7 +3,8 @@
 // what was not finished with is asked for again, and what cannot be sent is an error.
 //
 // uplink.go opens, closes and renews the connection; address.go reads a broker's URL and opens the way to it; publish.go
-// sends, subscribe.go has who hears what, copies.go what was heard already, receipt.go what has arrived and is not acknowledged yet.
+// sends, subscribe.go has who hears what, copies.go what was heard already,
+// receipt.go what has arrived and is not acknowledged yet.
 //
 // One Paho client lives as long as one connection. (Paho's own reconnection tells the first sender of a message that it
 // was acknowledged when it is merely sent again.)
@@ -27,7 +28,7 @@ import (
 
 // Options say which broker, and how.
 type Options struct {
-	URL string // as Parse says
+	URL string // as Check says
 	// User and Password are given to the broker instead of those in URL.
 	User, Password string
 	// CA is a file of certificates (PEM) that the broker's must descend from; "": the system's. Cert and Key are the client's
