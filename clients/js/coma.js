@@ -9,7 +9,7 @@
  *       await agent.send(msg.from, "hello to you");
  *     }
  *
- * One file, no dependencies; Node from 18.17 on, and browsers. The names and their meaning are those of Go's package coma.
+ * One file, no dependencies; Node from 18.19 on, and browsers. The names and their meaning are those of Go's package coma.
  * All durations are in milliseconds, all points in time are Dates.
  *
  * How to read it: connect and Agent are what authors use, then Message, Memory and its conditions and retrievers, then the
