@@ -134,9 +134,9 @@ func TestProgramStops(t *testing.T) {
 		{"python that cleans up", "eye.py", "import os, signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nprint('on', os.getpid())\ntime.sleep(1000)\n", time.Minute, api.Finished, ""},
 		{"python that fails then", "eye.py", "import os, signal, sys, time\ndef stop(*_):\n    raise OSError('the camera')\nsignal.signal(signal.SIGTERM, stop)\nprint('on', os.getpid())\ntime.sleep(1000)\n", time.Minute, api.Stopped, "OSError: the camera (eye.py:3: stop)"},
 		{"node", "eye.js", "console.log('on', process.pid); setInterval(() => {}, 1000)\n", time.Minute, api.Stopped, ""},
-		{"a shell that waits for a command", "eye.sh", "trap 'echo bye; exit 0' TERM\necho on $$\nsleep 1000\n", time.Minute, api.Finished, ""},
-		{"an executable that is a shell's", "eye", "#!/bin/sh\ntrap 'exit 0' TERM\necho on $$\nsleep 1000\n", time.Minute, api.Finished, ""},
-		{"a shell that says it was ended", "eye.sh", "trap 'exit 143' TERM\necho on $$\nsleep 1000\n", time.Minute, api.Stopped, ""},
+		{"a shell that waits for a command", "eye.sh", "trap 'echo bye; exit 0' TERM\nsh -c 'echo on $PPID; exec sleep 1000'\n", time.Minute, api.Finished, ""},
+		{"an executable that is a shell's", "eye", "#!/bin/sh\ntrap 'exit 0' TERM\nsh -c 'echo on $PPID; exec sleep 1000'\n", time.Minute, api.Finished, ""},
+		{"a shell that says it was ended", "eye.sh", "trap 'exit 143' TERM\nsh -c 'echo on $PPID; exec sleep 1000'\n", time.Minute, api.Stopped, ""},
 		{"a deaf one", "eye.sh", "trap '' TERM\necho on $$\nsleep 1000\nsleep 1000\n", 50 * time.Millisecond, api.Stopped, "did not stop within 50ms: killed"},
 	}
 	for _, test := range tests {
