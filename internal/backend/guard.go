@@ -57,6 +57,7 @@ func (b *Backend) guard(next http.Handler) http.Handler {
 				return
 			}
 		}
+		inTime(w, r)
 		next.ServeHTTP(w, r.WithContext(withIdentity(r.Context(), id)))
 	})
 }
