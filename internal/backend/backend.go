@@ -1,15 +1,21 @@
 // Package backend is the services behind agents: the MQTT broker, the mailboxes, the memories, and the API over them. It
 // runs inside "coma run" or as a daemon of its own.
 //
-// backend.go opens and closes it; agent.go is what it holds of one agent; seat.go is a module's session, guest.go that
-// of a program beside it, and left.go what scripts find again after a restart; host.go is the seat of who runs an
-// agent; tools.go answers the commands, memories.go those about memories; embedder.go opens an agent's memory with the
-// embedder that is meant, and memory.go has it ready for each call; broker.go says what is asked of an MQTT broker,
-// embedded.go and hook.go have the one inside, courier.go
-// and couriers.go bring modules that are its clients their messages, external.go, devices.go, states.go, uplink.go and hostname.go one elsewhere;
-// listen.go has the sockets, guard.go and gate.go decide whose a
-// connection is, guarded.go what it may ask for, door.go and quota.go bound what it can do; registry.go lets processes
-// of one user find the backends that run.
+// backend.go opens and closes it; agent.go is what it holds of one agent. seat.go is how a module takes its seat and gives
+// it up, session.go what it does there, kept.go what it keeps, topics.go what it subscribes to; guest.go is a program
+// beside it, and left.go what scripts find again after a restart. host.go is the seat of who runs an agent; tools.go
+// answers the commands, memories.go those about memories.
+//
+// embedder.go opens an agent's memory with the embedder that is meant, memory.go has it ready for each call, remote.go is
+// one at another backend, collections.go is all of them as Chroma's clients see them.
+//
+// broker.go says what is asked of an MQTT broker. embedded.go and hook.go have the one inside, courier.go and couriers.go
+// bring modules that are its clients their messages; external.go, devices.go, states.go, uplink.go and hostname.go have one
+// elsewhere, and abroad.go the other hosts at it.
+//
+// listen.go has the sockets; guard.go and gate.go decide whose a connection is, by HTTP and by MQTT; guarded.go,
+// guarded_seat.go and guarded_collections.go what it may ask for; door.go and quota.go bound what it can do. registry.go
+// lets processes of one user find the backends that run.
 package backend
 
 import (
