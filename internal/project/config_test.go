@@ -52,6 +52,7 @@ func TestConfigErrors(t *testing.T) {
 		{"memory of a module", "modules: {a: {memory: {limit: 5}}}\n", []string{"coma.yaml:1:23: want one value here, not keys and values"}},
 		{"memory as a list", "memory: [minilm]\n", []string{"coma.yaml:1:9: want keys and values here, not a list"}},
 		{"embedder with a password", "memory: {embedder: 'https://me:hunter2@host/v1', ttl: 0s}\n", []string{"COMA_EMBEDDER_KEY", `bad time "0s"`}},
+		{"memory at a damaged address with a password", "memory: {at: 'http://me:hunter2@host:port'}\n", []string{`not "http://host:port"`}},
 		{"memory at an address with a password", "memory: {at: 'http://me:hunter2@host:8000'}\n", []string{"COMA_MEMORY_TOKEN"}},
 		{"memory at no address", "memory: {at: host:8000}\n", []string{"want the address of a backend, http://host:port"}},
 		{"embedder that is empty", "memory: {embedder: '', ttl: [1h], limit: x}\n", []string{"want an embedder: minilm,", "want one value here, not a list", `not "x"`}},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/embed"
+	"github.com/concurrent-modular-agent/coma/internal/uplink"
 )
 
 // minMemory catches the forgotten unit (memory: 512): no program runs in less.
@@ -100,14 +101,14 @@ func (r *configReader) address(into *string) func(*yaml.Node) {
 	}
 }
 
-// CheckAddress checks the URL of another machine's backend.
+// CheckAddress checks the URL of another machine's backend. The error shows no password that may stand in it.
 func CheckAddress(text string) error {
 	u, err := url.Parse(text)
 	if err == nil && u.User != nil {
 		return errors.New("an address is no place for a password: put it into COMA_MEMORY_TOKEN, as user:password")
 	}
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
-		return fmt.Errorf("want the address of a backend, http://host:port or https://host:port, not %q", text)
+		return fmt.Errorf("want the address of a backend, http://host:port or https://host:port, not %q", uplink.Redact(text))
 	}
 	return nil
 }
