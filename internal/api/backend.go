@@ -121,9 +121,10 @@ type Endpoint struct {
 const (
 	Starting = "starting" // its code is being loaded
 	Running  = "running"
-	Waiting  = "waiting" // failed or ended, waits for its restart
-	Done     = "done"    // ended and not restarted
-	Failed   = "failed"  // ended with a failure and not restarted, or its code does not load
+	Stopping = "stopping" // it has been asked to stop (told of programs in other languages only)
+	Waiting  = "waiting"  // failed or ended, waits for its restart
+	Done     = "done"     // ended and not restarted
+	Failed   = "failed"   // ended with a failure and not restarted, or its code does not load
 )
 
 // ModuleState is what is known of a module; it is retained, as JSON, at StateTopic.

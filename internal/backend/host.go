@@ -137,6 +137,10 @@ func (h *host) Report(ctx context.Context, state api.ModuleState) error {
 	a.backend.broker.house(a.name, state.Module, state.Mailbox == mailboxMQTT)
 	a.mu.Lock()
 	a.states[state.Module] = state
+	s := a.seats[state.Module]
+	if s != nil && s.stopping() {
+		s.reader.Halt()
+	}
 	a.mu.Unlock()
 	a.backend.abroad.changed()
 	switch {

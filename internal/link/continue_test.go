@@ -131,3 +131,61 @@ func beReceiver(address string) error {
 	})
 	return err
 }
+
+// TestContinueOfAModuleThatIsToStop: who receives then finishes with the message in hand and gets no other; nor does who
+// receives already. The next generation is not concerned.
+func TestContinueOfAModuleThatIsToStop(t *testing.T) {
+	b, h, address := host(t, api.Attachment{Modules: []string{"m"}})
+	ctx := within(t)
+	post := func(text string) {
+		t.Helper()
+		if err := b.Post(ctx, "cli", api.Message{To: "a/m", Text: text}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopping := func(generation int) {
+		t.Helper()
+		if err := h.Report(ctx, api.ModuleState{Module: "m", State: api.Stopping, Generation: generation}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopped := func(s *link.Session) {
+		t.Helper()
+		_, err := s.Deliver(ctx, true, func(m api.Message) error {
+			t.Errorf("received %q", m.Text)
+			return nil
+		})
+		if !errors.Is(err, api.ErrClosed) {
+			t.Errorf("receiving: %v", err)
+		}
+		if err := s.Leave(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	post("0")
+	s := join(t, address, link.Continue)
+	deliver(t, s, "0")
+	if err := s.Leave(ctx); err != nil {
+		t.Fatal(err)
+	}
+	post("1")
+	stopping(1)
+	stopped(join(t, address, link.Continue))
+	stopped(join(t, address, link.Continue))
+	if waiting, err := b.Waiting(ctx, "a", "m", false); err != nil || len(waiting) != 1 || waiting[0].Text != "1" {
+		t.Errorf("there is %+v, %v", waiting, err)
+	}
+
+	next, err := link.Join(ctx, address, "", api.Identity{Agent: "a", Module: "m", Generation: 2}, link.Continue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, next, "1")
+	waits := make(chan struct{})
+	go func() {
+		defer close(waits)
+		stopped(next)
+	}()
+	stopping(2)
+	<-waits
+}

@@ -211,6 +211,21 @@ func (b *Box) finish() {
 	b.queue.pop()
 }
 
+// Halt lets no message be fetched any more: calls end with api.ErrClosed. What has been fetched can still be acknowledged.
+func (r *Reader) Halt() {
+	b := r.box
+	b.mu.Lock()
+	if r.ended == nil {
+		r.ended = fmt.Errorf("read mailbox %s: %w", b.name, api.ErrClosed)
+	}
+	var ended *Reader
+	if b.reader == r {
+		ended = b.awaited()
+	}
+	b.mu.Unlock()
+	notify(ended)
+}
+
 // Close ends the reader. Unacknowledged messages stay, first in line for the next reader, and the one begun last
 // is treated as outcome says: Finished acknowledges it (and those before it), Stopped leaves it as it is, Died adds one to
 // its Deaths and, when those reach MaxDeaths, moves it to the dead letters. Close does nothing on a reader that has ended

@@ -238,8 +238,7 @@ func (k *keeper) swap(l loaded) bool {
 		return false
 	}
 	if k.current != nil {
-		k.current.Stop(k.source.Grace)
-		<-k.current.Done()
+		k.halt()
 		exit := k.current.Exit()
 		k.tellEnd(exit)
 		if exit.Err != nil {
@@ -313,13 +312,22 @@ func (k *keeper) end() {
 	if k.current == nil {
 		return
 	}
-	k.current.Stop(k.source.Grace)
-	<-k.current.Done()
+	k.halt()
 	exit := k.current.Exit()
 	k.tellEnd(exit)
 	k.current = nil
 	k.supervisor.event(Event{Kind: Stopped, Module: k.name, Generation: k.loadedGeneration(), Err: exit.Err})
 	k.report(api.Done)
+}
+
+// halt stops what runs, and waits for its end. A program may have no command running just now that hears the request: the
+// backend tells the next one that asks for a message.
+func (k *keeper) halt() {
+	if k.engine == engineExec {
+		k.report(api.Stopping)
+	}
+	k.current.Stop(k.source.Grace)
+	<-k.current.Done()
 }
 
 // tellEnd tells the backend how a generation ended, before another takes its seat.
