@@ -68,7 +68,7 @@ func (l *Limits) Set(text string) error {
 	case *int:
 		n, err := strconv.ParseInt(value, 10, 32)
 		if err != nil || n < 1 || field == &l.MessageBytes && n > api.MaxMessageBytes {
-			return fmt.Errorf("limit %s: %w: want a whole number from 1 to what makes sense", text, api.ErrInvalid)
+			return fmt.Errorf("limit %s: %w: want a whole number from 1 on, of message-bytes at most %d", text, api.ErrInvalid, api.MaxMessageBytes)
 		}
 		*field = int(n)
 	case *int64:

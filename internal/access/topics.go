@@ -15,9 +15,11 @@ const (
 
 var errPattern = errors.New("not an MQTT pattern (+ stands for one level, # for all below, at the end)")
 
-// CheckPattern checks a pattern as it stands in the users' file.
+// CheckPattern checks a pattern that is to be subscribed to, or that says in the users' file what may be. A shared
+// subscription's is none: it is a group's way to subscribe.
 func CheckPattern(pattern string) error {
-	bad := pattern == "" || strings.ContainsRune(pattern, 0) || !utf8.ValidString(pattern) || strings.HasPrefix(pattern, "$share/")
+	_, shared := cutFold(pattern, "$share")
+	bad := shared || pattern == "" || strings.ContainsRune(pattern, 0) || !utf8.ValidString(pattern)
 	levels := strings.Split(pattern, "/")
 	for i, level := range levels {
 		bad = bad || strings.Contains(level, "+") && level != "+" ||

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/concurrent-modular-agent/coma/internal/access"
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
@@ -100,15 +101,8 @@ func checkPublication(p api.Publication) error {
 }
 
 func checkPattern(pattern string) error {
-	bad := pattern == "" || len(pattern) > maxTopicBytes || strings.HasPrefix(pattern, "$share") ||
-		strings.Contains(pattern, "\x00") || !utf8.ValidString(pattern)
-	levels := strings.Split(pattern, "/")
-	for i, level := range levels {
-		bad = bad || strings.Contains(level, "+") && level != "+" ||
-			strings.Contains(level, "#") && (level != "#" || i < len(levels)-1)
-	}
-	if bad {
-		return fmt.Errorf("subscribe to %q: %w: not an MQTT pattern (+ stands for one level, # for all below, at the end)", pattern, api.ErrInvalid)
+	if err := access.CheckPattern(pattern); err != nil {
+		return fmt.Errorf("subscribe: %w: %w", api.ErrInvalid, err)
 	}
 	return nil
 }
