@@ -24,11 +24,21 @@ type remoteStore struct {
 	agent   *agent
 	address string
 
-	mu     sync.Mutex // held while the connection is made
+	dialing chan struct{} // capacity 1: full while somebody makes the connection
+	life    context.Context
+	stop    context.CancelFunc
+
+	mu     sync.Mutex
 	client *link.Client
 	memory api.OpenedMemory
 	away   bool // told
 	ended  bool
+}
+
+func newRemoteStore(a *agent, address string, ended bool) *remoteStore {
+	r := &remoteStore{agent: a, address: address, dialing: make(chan struct{}, 1), ended: ended}
+	r.life, r.stop = context.WithCancel(a.backend.life)
+	return r
 }
 
 // memoryAt returns where the agent's memory is; "": here.
@@ -51,7 +61,7 @@ func (a *agent) remoteMemory() *remoteStore {
 		a.far = nil
 	}
 	if a.far == nil {
-		a.far = &remoteStore{agent: a, address: at, ended: a.closed}
+		a.far = newRemoteStore(a, at, a.closed)
 	}
 	return a.far
 }
@@ -85,7 +95,7 @@ func (r *remoteStore) with(ctx context.Context, do func(api.Memory) error) error
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return fmt.Errorf("memory at %s: %w: %w", r.address, ctx.Err(), lost.error)
-		case <-r.agent.backend.life.Done():
+		case <-r.life.Done():
 			return fmt.Errorf("memory at %s: %w: %w", r.address, api.ErrClosed, lost.error)
 		}
 	}
@@ -111,18 +121,53 @@ func (m farMemory) Add(ctx context.Context, records []api.Record) ([]string, err
 // unreachable is the error of a backend that may be there again later.
 type unreachable struct{ error }
 
-// open returns the memory, and connects first if need be.
+// open returns the memory, and connects first if need be. One connects at a time; the others wait, as long as their
+// contexts allow.
 func (r *remoteStore) open(ctx context.Context) (api.Memory, *link.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)()
+	if memory, client, err := r.opened(); memory != nil || err != nil {
+		return memory, client, err
+	}
+	select {
+	case r.dialing <- struct{}{}:
+		defer func() { <-r.dialing }()
+	case <-ctx.Done():
+		return nil, nil, unreachable{ctx.Err()}
+	}
+	if memory, client, err := r.opened(); memory != nil || err != nil {
+		return memory, client, err
+	}
+	client, memory, err := r.connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
+		client.Close() // which ends what is open there
 		return nil, nil, api.ErrClosed
 	}
-	if r.client != nil {
-		return r.memory, r.client, nil
+	r.client, r.memory = client, memory
+	return memory, client, nil
+}
+
+// opened returns the memory if there is a connection; nil if there is none.
+func (r *remoteStore) opened() (api.Memory, *link.Client, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.ended:
+		return nil, nil, api.ErrClosed
+	case r.client == nil:
+		return nil, nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
+	return r.memory, r.client, nil
+}
+
+// connect makes a connection and opens the memory there, which is made if there is none.
+func (r *remoteStore) connect(ctx context.Context) (*link.Client, api.OpenedMemory, error) {
 	client, err := link.Dial(ctx, r.address, os.Getenv(MemoryTokenVariable))
 	if errors.Is(err, api.ErrUnauthorized) {
 		return nil, nil, fmt.Errorf("%w: set %s to that backend's token, or to user:password", err, MemoryTokenVariable)
@@ -143,8 +188,7 @@ func (r *remoteStore) open(ctx context.Context) (api.Memory, *link.Client, error
 		}
 		return nil, nil, errors.Join(err, client.Close())
 	}
-	r.client, r.memory = client, memory
-	return memory, client, nil
+	return client, memory, nil
 }
 
 // embedder is whose vectors a memory that is not there yet gets.
@@ -197,8 +241,9 @@ func (a *agent) tellAll(level slog.Level, text string) {
 	a.backend.log.Log(context.Background(), level, text, slog.String("agent", a.name))
 }
 
-// close ends the connection.
+// close ends the connection, and the making of one.
 func (r *remoteStore) close() {
+	r.stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = true

@@ -1,10 +1,11 @@
 package backend_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,15 @@ import (
 func TestMemoryAtAnotherBackend(t *testing.T) {
 	dir := t.TempDir()
 	home := folders.Folders{Data: filepath.Join(dir, "data"), State: filepath.Join(dir, "state"), Runtime: filepath.Join(dir, "run")}
-	keeper, err := backend.Open(backend.Options{Folders: home, Token: "of the keeper"})
+	free, err := net.Listen("tcp", "127.0.0.1:0") // a port that no other backend takes while the keeper is away
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := backend.Open(backend.Options{Folders: home, Token: "of the keeper", APIPort: port})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,10 +89,6 @@ func TestMemoryAtAnotherBackend(t *testing.T) {
 	if line := out.next(t); !strings.Contains(line, "is away") || !strings.Contains(line, status.API) {
 		t.Errorf("told: %s", line)
 	}
-	port, err := strconv.Atoi(status.API[strings.LastIndex(status.API, ":")+1:])
-	if err != nil {
-		t.Fatal(err)
-	}
 	keeper, err = backend.Open(backend.Options{Folders: home, Token: "of the keeper", APIPort: port})
 	if err != nil {
 		t.Fatal(err)
@@ -111,6 +116,38 @@ func TestMemoryAtAnotherBackendNeedsItsToken(t *testing.T) {
 	}
 	if err := remember(t, h, "x"); !errors.Is(err, api.ErrUnauthorized) {
 		t.Errorf("add: %v", err)
+	}
+}
+
+// A backend that takes connections and says nothing holds up nobody for longer than they want to wait, nor the end.
+func TestMemoryAtABackendThatSaysNothing(t *testing.T) {
+	deaf, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	b := open(t)
+	h := attach(t, b, api.Attachment{Agent: "a", Modules: []string{"m"}, Memory: api.MemorySettings{At: "http://" + deaf.Addr().String()}}, newConsole())
+	s := sit(t, h, "a", "m", 1)
+	conn, err := deaf.Accept() // the first one to ask: whoever waits behind it must not wait for it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Memory().Count(ctx, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("count: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- b.Close() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second): // less than what an answer may take
+		t.Error("the backend does not close while it waits for the memory")
 	}
 }
 
