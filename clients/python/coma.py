@@ -452,7 +452,7 @@ class _Address:
         if u.scheme in ("http", "https") and u.hostname:
             tls = u.scheme == "https"
             return _Address(url, host=u.hostname, port=port or (443 if tls else 80), tls=tls)
-        raise Invalid(f"host address {url!r}: want unix:///path or http://host:port")
+        raise Invalid(f"host address {url!r}: want unix:///path, http://host:port or https://host:port")
 
     def greeting(self, token: str, key: str) -> bytes:
         """The client's half of the opening handshake (section 4.1)."""

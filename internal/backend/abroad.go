@@ -165,7 +165,8 @@ func (r *abroad) Deliver(ctx context.Context, to string, messages []api.Message,
 	}, err
 }
 
-// Modules implements exchange.Local: it tells of the agents that are run here, or have been since the backend was started.
+// Modules implements exchange.Local: it tells of the agents that are run here, or have been since the backend was
+// started.
 func (r *abroad) Modules() map[string]bool {
 	here := map[string]bool{}
 	r.backend.mu.Lock()
@@ -267,8 +268,8 @@ func (r *abroad) send(ctx context.Context, from *agent, m api.Message, resent bo
 	return nil
 }
 
-// pass sends a message for a module that has no mailbox here: to its MQTT client, or to the host that has it. err says what is
-// missing here.
+// pass sends a message for a module that has no mailbox here: to its MQTT client, or to the host that has it. err says
+// what is missing here.
 func (b *Backend) pass(ctx context.Context, from *agent, m api.Message, resent bool, err error) error {
 	name, module, _ := strings.Cut(m.To, "/")
 	if b.broker.serves(api.MessageTopic(name, module)) {

@@ -28,8 +28,8 @@ type broker interface {
 
 	// host is the name of this host among those at the broker; "" where there are no others.
 	host() string
-	// house says that a module's mailbox is here, and whether the module is an MQTT client of its own; leave, that it has gone
-	// with its module.
+	// house says that a module's mailbox is here, and whether the module is an MQTT client of its own; leave, that it
+	// has gone with its module.
 	house(agent, module string, mqtt bool)
 	leave(agent, module string)
 
@@ -42,8 +42,9 @@ type broker interface {
 
 	// publish publishes for a module, "agent/module", or for the backend itself, "".
 	publish(ctx context.Context, from string, p api.Publication) error
-	// subscribe calls handle for what is published on topics that match pattern, in the publisher's goroutine, until cancel
-	// is called, which waits for no call under way. handle must not wait; what it is given is its own during the call only.
+	// subscribe calls handle for what is published on topics that match pattern, in the publisher's goroutine, until
+	// cancel is called, which waits for no call under way. handle must not wait; what it is given is its own during the
+	// call only.
 	subscribe(pattern string, handle func(api.Heard)) (cancel func(), err error)
 	// retained calls handle for what the broker keeps on topics that match pattern, now or a moment later.
 	retained(pattern string, handle func(api.Heard))
@@ -51,8 +52,8 @@ type broker interface {
 	close() error
 }
 
-// openBroker opens the broker that the options ask for. What it brings from outside comes from other goroutines, which find it
-// at b.broker: so it is set there by who opens it, before anything can come.
+// openBroker opens the broker that the options ask for. What it brings from outside comes from other goroutines, which
+// find it at b.broker: so it is set there by who opens it, before anything can come.
 func (b *Backend) openBroker() error {
 	open := openEmbedded
 	if b.opt.Uplink.URL != "" {

@@ -256,8 +256,8 @@ func (s *couriers) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Pac
 
 // What agents call.
 
-// carry says that a module takes its messages as an MQTT client, and whether it runs. It returns false where the broker is
-// elsewhere: that one does not keep them.
+// carry says that a module takes its messages as an MQTT client, and whether it runs. It returns false where the broker
+// is elsewhere: that one does not keep them.
 func (a *agent) carry(module string, running bool) bool {
 	k, ok := a.backend.broker.(*embedded)
 	if ok {
@@ -276,8 +276,8 @@ func (a *agent) uncarry(module string) {
 }
 
 // absent reports whether a module takes its messages as an MQTT client, and nobody runs the agent just now, or it does so
-// at a broker elsewhere, which brings them. Should such a
-// client be there nonetheless, started by hand, it gets its messages from the broker, as from any other broker.
+// at a broker elsewhere, which brings them. Should such a client be there nonetheless, started by hand, it gets its
+// messages from the broker, as from any other broker.
 func (a *agent) absent(module string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -18,8 +18,8 @@ import (
 // never written down.
 const MemoryTokenVariable = "COMA_MEMORY_TOKEN"
 
-// remoteStore is an agent's memory at another backend. While that is away, calls wait for it, as modules wait for their host:
-// until their context ends or this backend does.
+// remoteStore is an agent's memory at another backend. While that is away, calls wait for it, as modules wait for their
+// host: until their context ends or this backend does.
 type remoteStore struct {
 	agent   *agent
 	address string
@@ -266,7 +266,8 @@ func (r *remoteStore) look(ctx context.Context) {
 	}
 }
 
-// remoteAgent returns the agent of that name if its memory is at another backend, for who asks from outside; its use must be ended.
+// remoteAgent returns the agent of that name if its memory is at another backend, for who asks from outside; its use
+// must be ended.
 func (b *Backend) remoteAgent(name string) (*agent, *remoteStore) {
 	a, err := b.use(name, nil)
 	if err != nil {

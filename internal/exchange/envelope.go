@@ -18,7 +18,8 @@ const (
 	mailBytes = 256 << 10
 	// maxMailBytes bounds what is read as a mail at all.
 	maxMailBytes = 1 << 20
-	// maxEncoded bounds an encoded message: as much as a mailbox takes, and as much again where JSON has to escape its headers.
+	// maxEncoded bounds an encoded message: as much as a mailbox takes, and as much again where JSON has to escape its
+	// headers.
 	maxEncoded = 5 * api.MaxMessageBytes
 )
 
@@ -60,7 +61,8 @@ type details struct {
 // errMail is returned for what is no mail or acknowledgement of this version.
 var errMail = errors.New("not a mail that this version of coma reads")
 
-// appendMessage appends: the length of the details (unsigned varint), the details (JSON), the length of the text, the text.
+// appendMessage appends: the length of the details (unsigned varint), the details (JSON), the length of the text, the
+// text.
 func appendMessage(buf []byte, seq uint64, m *api.Message) ([]byte, error) {
 	head, err := json.Marshal(details{
 		Seq: seq, ID: m.ID, From: m.From, Time: nanoseconds(m.Time), ContentType: m.ContentType, Headers: m.Headers,

@@ -11,23 +11,23 @@
 // # Protocol
 //
 // A stream is all that one host's outbox sends to one module. Its messages have growing numbers (with gaps: after a crash
-// of the sender numbering goes on further up), which belong to an epoch, a random name that the outbox gets when it is made:
-// a host whose outbox was lost begins new streams. All topics are below coma/hosts, <h> being a host's name:
+// of the sender numbering goes on further up), which belong to an epoch, a random name that the outbox gets when it is
+// made: a host whose outbox was lost begins new streams. All topics are below coma/hosts, <h> being a host's name:
 //
 //	coma/hosts/<h>          retained: {"state":"up","instance":…}; the last will, and a host that leaves, say "away"
 //	coma/hosts/<h>/modules  retained: the modules whose mailboxes are at h, and which of them run
 //	coma/hosts/<h>/mail     to h: messages
 //	coma/hosts/<h>/acks     to h: what its receivers have
 //
-// Send puts a message into the outbox, a journaled mailbox, and has then accepted it. (In a durable agent it is on disk by
-// then; else a host that is killed may lose what it took in the last 50 ms.) The sender takes messages from the
-// outbox, up to a window, and publishes mails: consecutive messages of the stream, or a part of one that is too large for
-// one packet. Each mail names the message before its first one, unless that is acknowledged. The receiver takes a mail
-// where it has that message, passes over what it has had, and puts the rest into the module's mailbox, which may have
-// to wait for room. When that is on disk it notes the number in its table, then acknowledges: "all up to n has arrived, for
-// good". Only then does the outbox forget them. A mail that does not join on to what has arrived is answered with "gap",
-// upon which the sender begins again behind what was acknowledged. So it does, one mail at a time and ever more seldom,
-// where no answer comes, and at once where the connection, or the other host, is there again.
+// Send puts a message into the outbox, a journaled mailbox, and has then accepted it. (In a durable agent it is on disk
+// by then; else a host that is killed may lose what it took in the last 50 ms.) The sender takes messages from the
+// outbox, up to a window, and publishes mails: consecutive messages of the stream, or a part of one that is too large
+// for one packet. Each mail names the message before its first one, unless that is acknowledged. The receiver takes a
+// mail where it has that message, passes over what it has had, and puts the rest into the module's mailbox, which may
+// have to wait for room. When that is on disk it notes the number in its table, then acknowledges: "all up to n has
+// arrived, for good". Only then does the outbox forget them. A mail that does not join on to what has arrived is
+// answered with "gap", upon which the sender begins again behind what was acknowledged. So it does, one mail at a time
+// and ever more seldom, where no answer comes, and at once where the connection, or the other host, is there again.
 //
 // A receiver that is killed between putting and noting is sent those messages again; the mailbox knows them by their IDs.
 // (If a module had finished with them already, they may come again, as a local message may after a kill.) A receiver
@@ -37,8 +37,8 @@
 // its own to keep or to weaken; those here go from disk to disk. They would promise nothing more, keep the broker busy
 // with copies of what the outboxes hold anyway, and triple the time of a round trip (NATS, RabbitMQ).
 //
-// Who has a module is told by each host in its list of modules. It is told again, without being asked, to a host that comes
-// up: not every broker keeps retained messages, or gives them to those who subscribe with a pattern.
+// Who has a module is told by each host in its list of modules. It is told again, without being asked, to a host that
+// comes up: not every broker keeps retained messages, or gives them to those who subscribe with a pattern.
 package exchange
 
 import (
@@ -66,8 +66,8 @@ type Broker interface {
 type Local interface {
 	// Deliver puts messages, in their order, into the mailbox of a module of this host, to ("agent/module"). It waits for
 	// room until ctx ends. n is how many were put, an error or not, and written (nil for none) waits until those are on
-	// disk; its error means that they may not be delivered. It is called once, except after Close. again: some may have been delivered before and must not be twice.
-	// A module that is not here is api.ErrUnknown.
+	// disk; its error means that they may not be delivered. It is called once, except after Close. again: some may have
+	// been delivered before and must not be twice. A module that is not here is api.ErrUnknown.
 	Deliver(ctx context.Context, to string, messages []api.Message, again bool) (n int, written func() error, err error)
 	// Modules tells which modules' mailboxes are here, by "agent/module", and whether they run.
 	Modules() map[string]bool
@@ -216,9 +216,9 @@ func (x *Exchange) Connected() {
 // Changed says that Local.Modules has changed.
 func (x *Exchange) Changed() { x.hosts.changed() }
 
-// Send accepts a message for m.To ("agent/module"), a module of another host. It waits while too many wait for that module. With
-// durable it returns once the message is on disk. resent: an earlier Send of it may have succeeded. A module that no
-// host has, nor ever had as far as this one knows, is api.ErrUnknown.
+// Send accepts a message for m.To ("agent/module"), a module of another host. It waits while too many wait for that
+// module. With durable it returns once the message is on disk. resent: an earlier Send of it may have succeeded. A
+// module that no host has, nor ever had as far as this one knows, is api.ErrUnknown.
 func (x *Exchange) Send(ctx context.Context, m api.Message, durable, resent bool) error {
 	err := x.hosts.refusal()
 	if err != nil {

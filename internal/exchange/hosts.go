@@ -216,8 +216,8 @@ func (h *hosts) takeModules(topic string, payload []byte) {
 	h.x.look()
 }
 
-// find returns the host that has a module, "" for none, and whether it is there. One where the module runs is preferred to one that
-// has only its mailbox, then one that is there, then the one that had it before.
+// find returns the host that has a module, "" for none, and whether it is there. One where the module runs is preferred
+// to one that has only its mailbox, then one that is there, then the one that had it before.
 func (h *hosts) find(to, before string) (name string, there bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

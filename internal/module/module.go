@@ -69,8 +69,8 @@ type Spec struct {
 	Executable []string
 	Compiled   bool // Executable is the module itself, compiled: its stack traces are the module's own
 
-	// Mailbox is how a module of the Python framework takes its messages: "mqtt", as a client of the embedded broker, or ""
-	// from the host. It becomes COMA_MAILBOX.
+	// Mailbox is how a module of the Python framework takes its messages: "mqtt", as a client of the embedded broker,
+	// or "" from the host. It becomes COMA_MAILBOX.
 	Mailbox string
 
 	// Program is what is started, of a module in another language. Source then has no Go files.
@@ -109,7 +109,8 @@ func (s *Spec) environ() []string {
 	return Environ(s.variables())
 }
 
-// ownersSecrets are what the host alone needs to know: who has them is the owner of a backend, or of a broker, for all agents.
+// ownersSecrets are what the host alone needs to know: who has them is the owner of a backend, or of a broker, for all
+// agents.
 var ownersSecrets = []string{"COMA_PASSWORD", "COMA_CHROMA_TOKEN", "COMA_MEMORY_TOKEN", "COMA_BROKER_PASSWORD"}
 
 // Environ is this process's environment, without secrets that are no module's, and with more variables, as NAME=value.
@@ -124,8 +125,8 @@ func Environ(more map[string]string) []string {
 	return env
 }
 
-// path is the module's PATH: coma's own folder comes first, so that a module that calls coma calls this one. It is "" where
-// this program is another, and PATH stays as it is.
+// path is the module's PATH: coma's own folder comes first, so that a module that calls coma calls this one. It is ""
+// where this program is another, and PATH stays as it is.
 func (s *Spec) path() string {
 	self, err := os.Executable()
 	if err != nil || filepath.Base(self) != "coma" {

@@ -20,7 +20,8 @@ import (
 var nodeClient = regexp.MustCompile(`["']coma["']`)
 
 // lendClient lets the program import coma's own library for its language without having it installed, if it does (what
-// starts modules of the framework does). One that is installed comes first for JavaScript; for Python, in the program's own folder. The arguments are for node.
+// starts modules of the framework does). One that is installed comes first for JavaScript; for Python, in the program's
+// own folder. The arguments are for node.
 func (p *Program) lendClient(e *environment) (args []string, err error) {
 	switch {
 	case p.Framework || p.language() == Python && slices.ContainsFunc(p.Sources, UsesComa):

@@ -17,10 +17,12 @@ import (
 	"strings"
 )
 
-// maxHashedBytes: larger files count by size and time of modification, so that a data set beside a module does not make every edit slow.
+// maxHashedBytes: larger files count by size and time of modification, so that a data set beside a module does not make
+// every edit slow.
 const maxHashedBytes = 1 << 20
 
-// fingerprint hashes all that matters to m. Names are relative, so that a project keeps its fingerprints where it is moved.
+// fingerprint hashes all that matters to m. Names are relative, so that a project keeps its fingerprints where it is
+// moved.
 func (l *loader) fingerprint(m *Module) string {
 	d := digest{sha256.New()}
 	d.add("module", m.Name, m.Engine, m.Isolation, m.Restart, fmt.Sprint(m.MemoryLimit), m.Grace.String(), m.Mailbox)

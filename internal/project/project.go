@@ -4,9 +4,9 @@
 // Nothing is run, compiled or watched here, and Load keeps nothing between calls: it reads the folder as it is now, in
 // milliseconds, so that package reload can call it after every edit.
 //
-// Read Load first, then source.go (what a module is, and what it imports), script.go (the same for those that are not written
-// in Go), config.go (coma.yaml), fingerprint.go (what
-// counts as a change), ignore.go and walk.go (what never does).
+// Read Load first, then source.go (what a module is, and what it imports), script.go (the same for those that are not
+// written in Go), config.go (coma.yaml), fingerprint.go (what counts as a change), ignore.go and walk.go (what never
+// does).
 package project
 
 import (
@@ -61,8 +61,8 @@ type Module struct {
 	// below the module's own folder are among them where it imports them.
 	Imports []string
 
-	// Program is the file that is started, absolute, of a module that is not written in Go ("" for Go, and where Exec.Command
-	// alone says what is started). Exec is how; nil for Go.
+	// Program is the file that is started, absolute, of a module that is not written in Go ("" for Go, and where
+	// Exec.Command alone says what is started). Exec is how; nil for Go.
 	Program string
 	Exec    *program.Program
 	// Mailbox is "mqtt" for a module that takes its messages as an MQTT client does, by their topic; "" otherwise.
@@ -102,8 +102,8 @@ func (p *Project) Module(name string) *Module {
 }
 
 // Load reads the project in dir. An error is one or several *Error, joined: the project cannot run as a whole (no such
-// folder, no module, a broken coma.yaml, names that cannot be used). What concerns one module alone is no error here: source that
-// does not parse is a module whose load fails later, and the rest is in Problems.
+// folder, no module, a broken coma.yaml, names that cannot be used). What concerns one module alone is no error here:
+// source that does not parse is a module whose load fails later, and the rest is in Problems.
 func Load(dir string) (*Project, error) {
 	root, err := openFolder(dir)
 	if err != nil {
