@@ -122,7 +122,10 @@ func (c *Client) arrive(l *link, m mqtt.Message) {
 	c.mu.Lock()
 	if m.Qos() == 0 || c.opt.Clean {
 		if name, ok := strings.CutPrefix(m.Topic(), c.probing); ok && c.probing != "" {
-			c.probed <- name // has room for all that can come
+			select {
+			case c.probed <- name:
+			default: // it has room for our own copies: these are somebody else's
+			}
 			c.mu.Unlock()
 			return
 		}
