@@ -43,6 +43,31 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
+// A batch that asks for much again and again is not answered without end, and not when nobody waits for it any more.
+func TestAnswerIsBounded(t *testing.T) {
+	const calls = 40
+	call := `{"jsonrpc":"2.0","id":1,"method":"a","params":["` + strings.Repeat("x", 1<<20) + `"]}`
+	frame := []byte("[" + strings.Repeat(call+",", calls-1) + call + "]")
+	var answers []struct{ Error *Error }
+	if err := json.Unmarshal(Answer(t.Context(), echo{new([]string)}, frame), &answers); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for _, a := range answers {
+		if a.Error != nil {
+			refused++
+		}
+	}
+	if len(answers) != calls || refused != calls-maxAnswered>>20 {
+		t.Errorf("%d answers, of which %d refuse", len(answers), refused)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := Answer(gone, echo{new([]string)}, frame); got != nil {
+		t.Errorf("%d bytes for nobody", len(got))
+	}
+}
+
 func FuzzAnswer(f *testing.F) {
 	for _, frame := range []string{`{"jsonrpc":"2.0","id":1,"method":"a","params":{"x":1}}`, `[{"jsonrpc":"2.0","id":1,"method":"fail"},1]`, `[`, `{"id":{}}`, `[[]]`, "\xff", `null`} {
 		f.Add([]byte(frame))
