@@ -197,6 +197,7 @@ class ByHost(message.MessageClient):
         self.unknown, self.stopped = (coma.Unknown, coma.Invalid), coma.Stopped
         self.host = coma.connect()
         ByHost.all.append(self)
+        atexit.register(farewell)  # to come before what coma's library does at the end
 
     def send(self, receiver_name, message):
         text = "" if message is None else str(message) if isinstance(message, (int, float)) else message

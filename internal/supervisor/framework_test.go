@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	paho "github.com/eclipse/paho.mqtt.golang"
+
 	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/peers"
 	"github.com/concurrent-modular-agent/coma/internal/supervisor"
@@ -133,4 +135,61 @@ func testAModuleOfThePythonFrameworkThatDies(t *testing.T, broker backend.Uplink
 	if box := a.mailboxes()["relay"]; box.Dead != 1 {
 		t.Errorf("mailbox %+v", box)
 	}
+}
+
+// busy is a module of the framework that shows how it is stopped in the middle of its work.
+const busy = `import time
+import concurrent_modular_agent as coma
+
+@coma.module_main("relay")
+def main(agent):
+    while True:
+        m = agent.message.receive(timeout=0.05)
+        if m == "outside":
+            agent.message.send("device", "seen")
+        if m == "count":
+            agent.message.send("listener", str(agent.message.num_messages()))
+        if m == "work":
+            agent.message.send("listener", "begun")
+            try:
+                time.sleep(600)
+            finally:
+                agent.message.send("listener", "cleaned up")
+`
+
+// TestAModuleOfThePythonFrameworkThatIsStopped: its clauses run, and the message that it was at comes again. Whoever listens
+// at the broker hears what is sent to no module.
+func TestAModuleOfThePythonFrameworkThatIsStopped(t *testing.T) {
+	everyBroker(t, func(t *testing.T, broker backend.Uplink) {
+		a := prepareFramework(t, broker)
+		a.write("mod1.py", busy)
+		a.run(supervisor.Options{Watch: true})
+		a.await(supervisor.Started, "listener")
+		status, err := a.backend.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard := make(chan string, 1)
+		device := paho.NewClient(paho.NewClientOptions().AddBroker(status.Broker).SetClientID("device"))
+		for _, do := range []func() paho.Token{device.Connect, func() paho.Token {
+			return device.Subscribe("concurrent_modular_agent/message/garden/device", 1, func(_ paho.Client, m paho.Message) { heard <- string(m.Payload()) })
+		}} {
+			if token := do(); token.Wait() && token.Error() != nil {
+				t.Fatal(token.Error())
+			}
+		}
+		defer device.Disconnect(100)
+
+		a.send("relay", "outside")
+		if text := <-heard; text != "seen" {
+			t.Errorf("the device hears %q", text)
+		}
+		a.send("relay", "count")
+		a.hear("listener", "heard 0 from garden/relay")
+		a.send("relay", "work")
+		a.hear("listener", "heard begun from garden/relay")
+		a.write("mod1.py", busy+"# edited\n")
+		a.hear("listener", "heard cleaned up from garden/relay")
+		a.hear("listener", "heard begun from garden/relay")
+	})
 }

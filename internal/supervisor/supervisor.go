@@ -190,9 +190,10 @@ func (s *supervisor) apply(ctx context.Context, c reload.Change) {
 }
 
 // mailbox is how a module takes its messages; see project.Module. Only coma's own broker brings a module's messages to its
-// MQTT client without losing any: where the broker is another, modules of the framework take them from the host.
+// MQTT client without losing any: where the broker is another, modules of the framework take them from the host, as far as
+// coma starts them itself.
 func (s *supervisor) mailbox(m *project.Module) string {
-	if s.uplink && m.Exec != nil && m.Exec.Framework {
+	if s.uplink && m.Exec != nil && m.Exec.Framework && m.Exec.Command == nil {
 		return ""
 	}
 	return m.Mailbox
