@@ -27,13 +27,14 @@ type netConn = net.Conn
 var usual = map[string]string{"mqtt": "1883", "mqtts": "8883", "ws": "80", "wss": "443"}
 
 // Check checks a broker's URL: mqtt://, mqtts:// (TLS), ws:// or wss:// (MQTT over WebSocket), a host, and where they are
-// needed user:password@, a port and, over WebSocket, a path ("/mqtt" if there is none). The error shows no password.
+// needed user:password@, a port and, over WebSocket, a path ("/mqtt" if there is none). A query is refused: URLs are shown
+// and kept, and what stands in a query is a secret, as a rule. The error shows no password.
 func Check(address string) error {
 	_, _, err := parse(address)
 	return err
 }
 
-// Redact returns a broker's URL, or what was meant to be one, without user and password.
+// Redact returns a broker's URL, or what was meant to be one, without user, password and query.
 func Redact(address string) string {
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok {
@@ -41,12 +42,13 @@ func Redact(address string) string {
 	} else {
 		scheme += "://"
 	}
-	return scheme + rest[strings.LastIndexByte(rest, '@')+1:]
+	rest, _, _ = strings.Cut(rest[strings.LastIndexByte(rest, '@')+1:], "?")
+	return scheme + rest
 }
 
 func parse(address string) (server *url.URL, user *url.Userinfo, err error) {
 	u, err := url.Parse(address)
-	bad := err != nil || u.Hostname() == "" || u.RawQuery != "" && !strings.HasPrefix(u.Scheme, "ws") || u.Fragment != ""
+	bad := err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != ""
 	if !bad {
 		switch u.Scheme {
 		case "tcp":
@@ -58,7 +60,7 @@ func parse(address string) (server *url.URL, user *url.Userinfo, err error) {
 		bad = !known || !strings.HasPrefix(u.Scheme, "ws") && u.Path != "" && u.Path != "/"
 	}
 	if bad {
-		return nil, nil, fmt.Errorf("broker %q: %w: want mqtt://host:1883, mqtts:// (TLS), ws:// or wss:// (WebSocket), with user:password@ before the host if it needs them", Redact(address), api.ErrInvalid)
+		return nil, nil, fmt.Errorf("broker %q: %w: want mqtt://host:1883, mqtts:// (TLS), ws:// or wss:// (WebSocket), with user:password@ before the host if it needs them, and no ?query", Redact(address), api.ErrInvalid)
 	}
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), usual[u.Scheme])

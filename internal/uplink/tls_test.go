@@ -162,6 +162,14 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
+// A query may hold a token, and URLs are shown and kept.
+func TestAURLHasNoQuery(t *testing.T) {
+	err := uplink.Check("wss://host/mqtt?token=s3cret")
+	if !errors.Is(err, api.ErrInvalid) || strings.Contains(err.Error(), "s3cret") {
+		t.Error(err)
+	}
+}
+
 // FuzzRedact looks that no password is ever shown, whatever a user takes for a URL.
 func FuzzRedact(f *testing.F) {
 	for _, s := range []string{"mqtt://u:pass@host", "u:pass@host:1", "mqtt://u:p@ss@host/x@y", "//:@", "mqtt://u:pass@[::1", "mqtts://u:%zz@h"} {
