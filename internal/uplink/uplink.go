@@ -103,6 +103,7 @@ const (
 	longestDelay = 30 * time.Second
 	lasting      = 10 * time.Second // a connection that held that long is renewed at once when it is lost
 	farewell     = time.Second      // for what is under way when the client is closed
+	suspicious   = 3                // connections in succession that did not hold that long: another client ends them
 )
 
 // Open connects. A broker that is away is no error: the client goes on trying until Close. What trying again cannot mend
@@ -175,11 +176,16 @@ func (c *Client) run(life context.Context, l *link, err error) {
 	defer close(c.ended)
 	defer c.asking.Wait()
 	var again []*publishing // what the lost connection has not seen acknowledged
-	delay := firstDelay
+	delay, short := firstDelay, 0
 	for life.Err() == nil {
 		if err == nil {
 			began := time.Now()
 			again, err = c.serve(life, l, again)
+			if time.Since(began) > lasting {
+				short = 0
+			} else if short++; short >= suspicious {
+				err = fmt.Errorf("%w soon after it was made, time after time: another client there has this one's name, %s, perhaps (give each host a name of its own: COMA_HOST)", err, c.opt.ClientID)
+			}
 			c.lose(err)
 			if time.Since(began) > lasting {
 				delay = firstDelay

@@ -357,6 +357,18 @@ func TestRefusals(t *testing.T) {
 }
 
 // A broker that is away is waited for.
+// Two clients of one name push each other off, for the broker lets the newest in; nobody else can say why.
+func TestTwoOfOneName(t *testing.T) {
+	b := peers.Mosquitto(t, peers.BrokerOptions{})
+	_, states := client(t, uplink.Options{URL: b.URL(), ClientID: "twin"})
+	client(t, uplink.Options{URL: b.URL(), ClientID: "twin"})
+	for {
+		if s := await(t, states, false); strings.Contains(s.Err.Error(), "another client there has this one's name, twin") {
+			return
+		}
+	}
+}
+
 func TestAwayAtFirst(t *testing.T) {
 	b := peers.Mosquitto(t, peers.BrokerOptions{})
 	b.Stop()
