@@ -1763,11 +1763,16 @@ function credentials(token) {
 
 /** @param {string} api */
 function parseURL(api) {
+  let url;
   try {
-    return new URL(api);
+    url = new URL(api);
   } catch (error) {
     throw new Invalid(`host address "${api}": ${text(error)}`, { cause: error });
   }
+  if (url.username || url.password) { // addresses are shown
+    throw new Invalid("host address: it is no place for a password: user:password is a token");
+  }
+  return url;
 }
 
 /** @returns {Promise<Platform>} */

@@ -447,6 +447,8 @@ class _Address:
             port = u.port
         except ValueError as e:
             raise Invalid(f"host address {url!r}: {e}") from e
+        if u.username is not None:  # addresses are shown
+            raise Invalid("host address: it is no place for a password: user:password is a token")
         if u.scheme == "unix" and u.path:
             return _Address(url, path=unquote(u.path))
         if u.scheme in ("http", "https") and u.hostname:

@@ -83,11 +83,14 @@ func (c *wsConn) Write(frame []byte) error {
 
 func (c *wsConn) Close() error { return c.ws.CloseNow() }
 
-// dial connects to address, "unix:///path" or "http://host:port".
+// dial connects to address, "unix:///path", "http://host:port" or "https://host:port".
 func dial(ctx context.Context, address, token string) (*wsConn, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("host address %q: %w", address, err)
+	}
+	if u.User != nil { // addresses are shown
+		return nil, fmt.Errorf("host address: %w: it is no place for a password: user:password is a token (COMA_TOKEN)", api.ErrInvalid)
 	}
 	var client *http.Client
 	target := "ws://coma/rpc"
@@ -104,7 +107,7 @@ func dial(ctx context.Context, address, token string) (*wsConn, error) {
 	case "https":
 		target = "wss://" + u.Host + "/rpc"
 	default:
-		return nil, fmt.Errorf("host address %q: want unix:///path or http://host:port", address)
+		return nil, fmt.Errorf("host address %q: want unix:///path, http://host:port or https://host:port", address)
 	}
 	header := http.Header{}
 	if token != "" {

@@ -2,11 +2,13 @@ package link_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/link"
 )
@@ -30,6 +32,13 @@ func TestPostOfWhatNeedsAConnection(t *testing.T) {
 		if !strings.Contains(w.Body.String(), "needs a WebSocket") {
 			t.Errorf("%s: %s", m.Name, w.Body)
 		}
+	}
+}
+
+func TestAnAddressHasNoPassword(t *testing.T) {
+	_, err := link.Dial(t.Context(), "http://me:secret@127.0.0.1:1", "")
+	if !errors.Is(err, api.ErrInvalid) || strings.Contains(err.Error(), "secret") {
+		t.Error(err)
 	}
 }
 

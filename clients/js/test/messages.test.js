@@ -135,6 +135,7 @@ test("what is wrong is told by kind", async (t) => {
   await assert.rejects(coma.connect({ api: host.api }), /agent, module not given/);
   await assert.rejects(coma.connect({ api: "nonsense", agent: "a", module: "x" }), coma.Invalid);
   await assert.rejects(coma.connect({ api: "ftp://x", agent: "a", module: "x" }), coma.Invalid);
+  await assert.rejects(coma.connect({ api: "http://me:secret@x", agent: "a", module: "x" }), coma.Invalid);
   await assert.rejects(coma.connect({ api: "unix:///nowhere.sock", agent: "a", module: "x" }), /open session of a\/x: connect to unix:\/\/\/nowhere.sock/);
   await assert.rejects(coma.connect({ api: host.http, token: "wrong", agent: "a", module: "x" }), coma.Unauthorized);
   await assert.rejects(coma.connect({ api: host.http, agent: "a", module: "x", signal: AbortSignal.abort(new Error("not now")) }), /not now/);

@@ -328,7 +328,7 @@ class Sync(Case):
                 self.module("a", api)
 
     def test_wrong_names(self):
-        for api, module in (("ftp://x", "a"), ("http://", "a"), ("http://x:port", "a"), (self.address, "../a")):
+        for api, module in (("ftp://x", "a"), ("http://", "a"), ("http://x:port", "a"), ("http://me:secret@x", "a"), (self.address, "../a")):
             with self.subTest(api=api), self.assertRaises(coma.Invalid):
                 self.module(module, api)
 
