@@ -181,7 +181,7 @@ func readShell(file string, said []byte) modproc.Problem {
 	if at == nil {
 		return modproc.Problem{File: file, Message: cmp.Or(lastLine(said), noWords)}
 	}
-	return modproc.Problem{File: file, Line: number(string(at[1])), Message: strings.ToValidUTF8(string(at[2]), "\uFFFD")}
+	return modproc.Problem{File: file, Line: number(string(at[1])), Message: cmp.Or(strings.ToValidUTF8(string(at[2]), "\uFFFD"), noWords)}
 }
 
 // number is the value of digits, 0 if there are too many.

@@ -20,6 +20,7 @@ func TestReadsWhatIsWrong(t *testing.T) {
 		{"node for no reason", readNode, "", "/p/x: it does not parse"},
 		{"bash", readShell, "/p/x: line 3: syntax error: unexpected end of file\n", "/p/x:3: syntax error: unexpected end of file"},
 		{"dash", readShell, "/p/x: 3: Syntax error: \")\" unexpected\n", "/p/x:3: Syntax error: \")\" unexpected"},
+		{"a shell that says only where", readShell, "/p/x: line 3: \n", "/p/x:3: it does not parse"},
 		{"a shell that says something else", readShell, "zsh: no\n", "/p/x: zsh: no"},
 	}
 	for _, test := range tests {
