@@ -3,7 +3,6 @@ package rest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"reflect"
 	"sync"
@@ -94,14 +93,14 @@ type stream struct {
 }
 
 func (s *stream) event(name string, data any) {
-	text, err := json.Marshal(data)
+	text, err := encode(data)
 	if err != nil {
 		panic(err) // text, bytes and numbers can always be encoded
 	}
 	var b bytes.Buffer
 	b.WriteString("event: " + name + "\ndata: ")
 	b.Write(text) // JSON is one line
-	b.WriteString("\n\n")
+	b.WriteString("\n")
 	s.write(b.Bytes())
 }
 

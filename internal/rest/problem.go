@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -63,7 +62,7 @@ func Refuse(w http.ResponseWriter, status int, text string) {
 }
 
 func write(w http.ResponseWriter, p Problem) {
-	text, err := json.Marshal(p)
+	text, err := encode(p)
 	if err != nil {
 		panic(err) // text and numbers can always be encoded
 	}
@@ -71,7 +70,7 @@ func write(w http.ResponseWriter, p Problem) {
 	w.Header().Set("Content-Type", describe.ProblemJSON)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.Status)
-	w.Write(append(text, '\n')) // whoever has gone does not read it
+	w.Write(text) // whoever has gone does not read it
 }
 
 // problemWriter tells as a problem what ServeMux says in plain text: that there is no such route.

@@ -6,6 +6,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -109,15 +110,24 @@ func on[Q, B, R any](method, path, id, summary string, do func(ctx context.Conte
 			w.WriteHeader(r.Status)
 			return
 		}
-		text, err := json.Marshal(result)
+		text, err := encode(result)
 		if err != nil {
 			tell(w, fmt.Errorf("encode answer: %w", err))
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		w.Write(append(text, '\n')) // whoever has gone does not read it
+		w.Write(text) // whoever has gone does not read it
 	}
 	return r
+}
+
+// encode is a value as a line of JSON, for programs and for people who read it in a terminal: < and & stay what they are.
+func encode(value any) ([]byte, error) {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(value)
+	return line.Bytes(), err
 }
 
 // read reads all that a request says.
