@@ -15,6 +15,9 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
+// maxHosts bounds how many hosts are known: whoever may publish at the broker can make up names.
+const maxHosts = 4096
+
 // hostTopics begins the topics of the exchange.
 const hostTopics = "coma/hosts/"
 
@@ -99,9 +102,13 @@ func (h *hosts) wake() {
 	}
 }
 
-// host returns what is known of a host. The caller holds mu.
+// host returns what is known of a host, nil where that is one too many. The caller holds mu.
 func (h *hosts) host(name string) *other {
 	o := h.others[name]
+	if o == nil && len(h.others) >= maxHosts {
+		h.x.log.Warn("there are too many hosts at the broker: one is not looked at", slog.String("host", name), slog.Int("known", maxHosts))
+		return nil
+	}
 	if o == nil {
 		o = &other{}
 		h.others[name] = o
@@ -131,6 +138,10 @@ func (h *hosts) takeStatus(topic string, payload []byte) {
 	}
 	h.mu.Lock()
 	o := h.host(name)
+	if o == nil {
+		h.mu.Unlock()
+		return
+	}
 	joined := s.State == up && (o.state != up || o.instance != s.Instance || o.count != s.Count)
 	o.state, o.instance, o.count = s.State, s.Instance, s.Count
 	if joined { // its broker may have told it nothing of this host, nor kept what was on its way
@@ -210,7 +221,9 @@ func (h *hosts) takeModules(topic string, payload []byte) {
 	}
 	maps.DeleteFunc(there, func(m string, _ bool) bool { return !isAddress(m) })
 	h.mu.Lock()
-	h.host(name).modules = there
+	if o := h.host(name); o != nil {
+		o.modules = there
+	}
 	h.mu.Unlock()
 	h.wake()
 	h.x.look()

@@ -82,7 +82,23 @@ func (p *Program) checkPython(ctx context.Context, interpreter string, e environ
 	if filepath.Base(filepath.Dir(interpreter)) == "shims" && isFile(said.Interpreter) {
 		interpreter = said.Interpreter
 	}
+	if p.Framework && len(said.Wrong) == 0 {
+		said.Wrong = p.checkFramework(ctx, interpreter, e)
+	}
 	return interpreter, said.Wrong, nil
+}
+
+// findFramework ends with 1 where Python does not find the framework, which is not imported for that: it takes seconds.
+const findFramework = "import importlib.util, sys; sys.exit(importlib.util.find_spec('" + frameworkPackage + "') is None)"
+
+// checkFramework looks whether the interpreter has the Python framework.
+func (p *Program) checkFramework(ctx context.Context, interpreter string, e environment) []modproc.Problem {
+	_, _, err := run(ctx, e, p.Dir, nil, interpreter, "-B", "-c", findFramework)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		return nil // it is there, or starting the module will tell why not
+	}
+	return []modproc.Problem{{File: p.File, Message: fmt.Sprintf("%s is not installed for %s: install it there, or into a .venv in the project's folder", frameworkPackage, interpreter)}}
 }
 
 // checkEach looks at one file at a time: the program, and what it imports. check runs an interpreter, which says what is

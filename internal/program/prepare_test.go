@@ -161,6 +161,25 @@ func TestPrepareTellsAllThatIsWrong(t *testing.T) {
 	}
 }
 
+// A module of the Python framework does not load where Python has no framework, rather than dying again and again.
+func TestPrepareMissesTheFramework(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip(err)
+	}
+	dir := project(t, map[string]string{
+		"eye.py": "from concurrent_modular_agent import module_main\n@module_main('eye')\ndef main(agent):\n    pass\n",
+		"with/concurrent_modular_agent/__init__.py": "",
+	})
+	p := Find(filepath.Join(dir, "eye.py"), nil, dir, dir, nothing)
+	_, err := p.Prepare(t.Context(), append(os.Environ(), "PYTHONPATH="), 0)
+	if want := "eye.py: concurrent_modular_agent is not installed for "; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("the error is %v, want %s…", err, want)
+	}
+	if _, err := p.Prepare(t.Context(), append(os.Environ(), "PYTHONPATH="+dir+"/with"), 0); err != nil {
+		t.Errorf("with the framework: %v", err)
+	}
+}
+
 // The reader of imports takes whatever a file holds.
 func FuzzImports(f *testing.F) {
 	f.Add("import a, b.c as d\nfrom e.f import g # h\n'''\nimport not\n'''\n@x.module_main('y')\n")
