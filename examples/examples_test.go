@@ -44,7 +44,7 @@ func TestEcho(t *testing.T) {
 
 func TestChatWithoutAModel(t *testing.T) {
 	h := newHome(t)
-	out := h.coma("My name is Ada.\nI keep bees.\n", "run", "--once", "--backend", "own", "chat")
+	out := h.coma("My name is Ada.\nI keep bees.\n", "run", "--once", "--quiet", "--backend", "own", "chat")
 	for _, want := range []string{
 		"agent: (No model is configured", "OPENAI_BASE_URL=http://", "OPENAI_API_KEY", "COMA_MODEL",
 		"You said: My name is Ada.", "You said: I keep bees.",
@@ -102,7 +102,7 @@ func TestChatWithAModel(t *testing.T) {
 	h := newHome(t)
 	url, asked := model(t)
 	h.env = append(h.env, "OPENAI_BASE_URL="+url, "COMA_MODEL=test-model")
-	out := h.coma("My name is Ada.\n", "run", "--once", "--backend", "own", "chat")
+	out := h.coma("My name is Ada.\n", "run", "--once", "--quiet", "--backend", "own", "chat") // no line of coma's own gets into the answer
 	if !strings.Contains(out, "agent: Good morning, Ada!\n") || strings.Contains(out, "No model") {
 		t.Errorf("the conversation:\n%s", out)
 	}
