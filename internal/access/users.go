@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -29,12 +30,16 @@ type User struct {
 // user can have it.
 const OwnerName = "coma"
 
-var userName = regexp.MustCompile(`^[\pL\pN][\pL\pN._@-]{0,63}$`)
+// A user's name has this form, and so many characters at most. (Counted by the pattern, they would cost each start of coma
+// 3 ms: it would hold 64 times the letters of all languages.)
+var userName = regexp.MustCompile(`^[\pL\pN][\pL\pN._@-]*$`)
+
+const maxUserName = 64
 
 // CheckUser checks a user's name and permissions before they are written.
 func CheckUser(name string, p Permissions) error {
-	if !userName.MatchString(name) {
-		return fmt.Errorf("user %q: %w: a name is up to 64 letters, digits and . _ @ -, and begins with a letter or digit", name, api.ErrInvalid)
+	if utf8.RuneCountInString(name) > maxUserName || !userName.MatchString(name) {
+		return fmt.Errorf("user %q: %w: a name is up to %d letters, digits and . _ @ -, and begins with a letter or digit", name, api.ErrInvalid, maxUserName)
 	}
 	if name == OwnerName {
 		return fmt.Errorf("user %q: %w: that is the owner's own, whose password is COMA_PASSWORD or the token: choose another name", name, api.ErrInvalid)

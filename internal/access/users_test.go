@@ -224,3 +224,14 @@ func TestNetwork(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesOfUsers(t *testing.T) {
+	for name, want := range map[string]bool{
+		"gardener": true, "é.1_@-": true, strings.Repeat("é", 64): true,
+		"": false, strings.Repeat("é", 65): false, "-a": false, "a b": false, "a\n": false, "a:b": false, "a\xff": false, OwnerName: false,
+	} {
+		if err := CheckUser(name, Permissions{}); (err == nil) != want {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
