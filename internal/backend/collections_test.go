@@ -258,16 +258,7 @@ func TestWhoMaySpeakToTheChromaAPI(t *testing.T) {
 			for key, value := range test.header {
 				r.Header.Set(key, value)
 			}
-			transport := &http.Transport{}
-			defer transport.CloseIdleConnections()
-			answer, err := transport.RoundTrip(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			answer.Body.Close()
-			if answer.StatusCode != test.want {
-				t.Errorf("answer is %s, want %d", answer.Status, test.want)
-			}
+			answered(t, r, test.want)
 		})
 	}
 }

@@ -79,16 +79,7 @@ func TestTheTCPPortIsGuarded(t *testing.T) {
 			if test.origin != "" {
 				r.Header.Set("Origin", test.origin)
 			}
-			transport := &http.Transport{}
-			defer transport.CloseIdleConnections()
-			answer, err := transport.RoundTrip(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			answer.Body.Close()
-			if answer.StatusCode != test.want {
-				t.Errorf("answer is %s, want %d", answer.Status, test.want)
-			}
+			answered(t, r, test.want)
 		})
 	}
 	if _, err := link.Dial(within(t), status.API, "wrong"); !errors.Is(err, api.ErrUnauthorized) {
@@ -201,4 +192,20 @@ func TestBackendsAreFound(t *testing.T) {
 	if err := again.Shutdown(context.Background()); !errors.Is(err, api.ErrInvalid) {
 		t.Errorf("shutdown without a way to: %v", err)
 	}
+}
+
+// answered makes a request, as a connection of its own, whose answer is to have that status.
+func answered(t *testing.T, r *http.Request, want int) *http.Response {
+	t.Helper()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	answer, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != want {
+		t.Errorf("answer is %s, want %d", answer.Status, want)
+	}
+	return answer
 }

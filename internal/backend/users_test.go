@@ -517,16 +517,7 @@ func TestHostAndOriginFromOutside(t *testing.T) {
 			if test.origin != "" {
 				r.Header.Set("Origin", test.origin)
 			}
-			transport := &http.Transport{}
-			defer transport.CloseIdleConnections()
-			answer, err := transport.RoundTrip(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			answer.Body.Close()
-			if answer.StatusCode != test.want {
-				t.Errorf("answer is %s, want %d", answer.Status, test.want)
-			}
+			answer := answered(t, r, test.want)
 			if chosen := answer.Header.Get("Sec-WebSocket-Protocol"); strings.Contains(chosen, ".token") || strings.Contains(chosen, ".basic") {
 				t.Errorf("the secret is answered: %s", chosen)
 			}
