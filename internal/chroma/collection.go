@@ -111,12 +111,16 @@ func formatID(b [16]byte) string {
 
 var idForm = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
 
-var nameForm = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]$`)
+// A collection's name has this form, of at least three characters, and so many at most: counted here, and not by the
+// pattern, which would take each start of coma longer to make.
+var nameForm = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]+[a-zA-Z0-9]$`)
+
+const maxName = 512
 
 // checkName checks the name of a new collection; field is the request's.
 func checkName(field, name string) error {
 	switch {
-	case !nameForm.MatchString(name):
+	case len(name) > maxName || !nameForm.MatchString(name):
 		return invalid("Validation error: %s: Expected a name containing 3-512 characters from [a-zA-Z0-9._-], starting and ending with a character in [a-zA-Z0-9]. Got: %s", field, name)
 	case strings.Contains(name, ".."):
 		return invalid("Validation error: %s: Expected a name that does not contains two consecutive periods (..). Got %s", field, name)
