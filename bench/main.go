@@ -82,6 +82,7 @@ func run(ctx context.Context, names []string) error {
 		{"reload", (*bench).reload},
 		{"messages", (*bench).messages},
 		{"python", (*bench).python},
+		{"javascript", (*bench).javascript},
 		{"hosts", (*bench).hosts},
 		{"many", (*bench).many},
 		{"interpreter", (*bench).interpreter},
@@ -95,7 +96,7 @@ func run(ctx context.Context, names []string) error {
 		}) bool {
 			return m.name == n
 		}) {
-			return fmt.Errorf("no benchmark %q: there are start, reload, messages, python, hosts, many, interpreter, toolchain, memory", n)
+			return fmt.Errorf("no benchmark %q: there are start, reload, messages, python, javascript, hosts, many, interpreter, toolchain, memory", n)
 		}
 	}
 	dir, err := os.MkdirTemp("", "coma-bench-")
