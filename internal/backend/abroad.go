@@ -169,11 +169,11 @@ func (r *abroad) Deliver(ctx context.Context, to string, messages []api.Message,
 // started.
 func (r *abroad) Modules() map[string]bool {
 	here := map[string]bool{}
-	r.backend.mu.Lock()
-	defer r.backend.mu.Unlock()
+	opened := map[string]bool{}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, a := range r.backend.agents {
+	for _, a := range r.backend.openedAgents() {
+		opened[a.name] = true
 		if !r.known[a.name] && !a.inUse() {
 			continue // somebody looks at its mailboxes
 		}
@@ -184,7 +184,7 @@ func (r *abroad) Modules() map[string]bool {
 	}
 	for name := range r.had {
 		agent, _, _ := strings.Cut(name, "/")
-		if _, open := here[name]; !open && r.backend.agents[agent] == nil {
+		if _, there := here[name]; !there && !opened[agent] {
 			here[name] = false
 		}
 	}

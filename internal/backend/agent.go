@@ -18,7 +18,6 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/mailbox"
 	"github.com/concurrent-modular-agent/coma/internal/memory"
 	"github.com/concurrent-modular-agent/coma/internal/nearest"
-	"github.com/concurrent-modular-agent/coma/internal/project"
 )
 
 // agent is what the backend holds of one agent while anybody uses it: an attached host, sessions, a tool's question.
@@ -30,7 +29,7 @@ type agent struct {
 	boxes   *mailbox.Store
 	kept    *keeper
 	unlock  func() error
-	uses    int // under backend.mu
+	place   *place
 
 	mu       sync.Mutex
 	host     *host                      // who runs it, if anybody
@@ -60,41 +59,6 @@ func fileName(name string) string {
 		name = "%2E" + name[1:] // not "..", and not a hidden file
 	}
 	return name
-}
-
-// use returns the agent of that name for a while; whoever uses it calls done. Without create, an agent that nobody runs or
-// has run is api.ErrUnknown.
-func (b *Backend) use(name string, create *api.Attachment) (a *agent, err error) {
-	if err := project.CheckName(name); err != nil {
-		return nil, fmt.Errorf("agent: %w: %w", api.ErrInvalid, err)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return nil, fmt.Errorf("backend: %w", api.ErrClosed)
-	}
-	if a = b.agents[name]; a != nil {
-		a.uses++
-		return a, nil
-	}
-	dir := b.stateDir(name)
-	if create == nil {
-		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-			return nil, b.unknownAgent(name)
-		}
-		create = &api.Attachment{}
-	}
-	if create.Agent == "" {
-		if create, err = readAttachment(dir); err != nil {
-			return nil, err
-		}
-	}
-	if a, err = b.openAgent(name, dir, create); err != nil {
-		return nil, err
-	}
-	b.agents[name] = a
-	a.uses++
-	return a, nil
 }
 
 func (b *Backend) openAgent(name, dir string, as *api.Attachment) (*agent, error) {
@@ -149,19 +113,6 @@ func writeAttachment(dir string, as api.Attachment) error {
 }
 
 const attachmentFile = "agent.json"
-
-// done ends a use. The last one closes the agent.
-func (a *agent) done() error {
-	b := a.backend
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	a.uses--
-	if a.uses > 0 || b.agents[a.name] != a {
-		return nil
-	}
-	delete(b.agents, a.name)
-	return a.close()
-}
 
 func (a *agent) close() error {
 	a.mu.Lock()

@@ -272,3 +272,34 @@ func TestCloseWhileEverythingIsBusy(t *testing.T) {
 		t.Errorf("%d descriptors are left", left)
 	}
 }
+
+// TestAgentsAreOpenedOnce: whoever comes while an agent is being closed gets it opened again, and never finds it in use by
+// this very backend.
+func TestAgentsAreOpenedOnce(t *testing.T) {
+	b := open(t)
+	ctx := within(t)
+	for _, agent := range []string{"a", "b"} {
+		if err := attach(t, b, api.Attachment{Agent: agent, Modules: []string{"m"}}, newConsole()).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const users, uses = 8, 20
+	var all sync.WaitGroup
+	for i := range users {
+		all.Go(func() {
+			for n := range uses {
+				to := []string{"a", "b"}[(i+n)%2]
+				if err := b.Post(ctx, "cli", api.Message{To: to + "/m", Text: "x"}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, agent := range []string{"a", "b"} {
+		boxes, err := b.Mailboxes(ctx, agent)
+		if err != nil || len(boxes) != 1 || boxes[0].Waiting != users*uses/2 {
+			t.Errorf("%s: mailboxes %+v, %v, want %d messages", agent, boxes, err, users*uses/2)
+		}
+	}
+}

@@ -1,10 +1,10 @@
 // Package backend is the services behind agents: the MQTT broker, the mailboxes, the memories, and the API over them. It
 // runs inside "coma run" or as a daemon of its own.
 //
-// backend.go opens and closes it; agent.go is what it holds of one agent. seat.go is how a module takes its seat and gives
-// it up, session.go what it does there, kept.go what it keeps, topics.go what it subscribes to; guest.go is a program
-// beside it, and left.go what scripts find again after a restart. host.go is the seat of who runs an agent; tools.go
-// answers the commands, memories.go those about memories.
+// backend.go opens and closes it; agent.go is what it holds of one agent, and place.go has that open once for all who use
+// it. seat.go is how a module takes its seat and gives it up, session.go what it does there, kept.go what it keeps,
+// topics.go what it subscribes to; guest.go is a program beside it, and left.go what scripts find again after a restart.
+// host.go is the seat of who runs an agent; tools.go answers the commands, memories.go those about memories.
 //
 // embedder.go opens an agent's memory with the embedder that is meant, memory.go has it ready for each call, remote.go is
 // one at another backend, collections.go is all of them as Chroma's clients see them.
@@ -14,8 +14,8 @@
 // elsewhere, and abroad.go the other hosts at it.
 //
 // listen.go has the sockets; guard.go and gate.go decide whose a connection is, by HTTP and by MQTT; guarded.go,
-// guarded_seat.go and guarded_collections.go what it may ask for; door.go and quota.go bound what it can do. registry.go
-// lets processes of one user find the backends that run.
+// guarded_seat.go and guarded_collections.go what it may ask for; door.go, meter.go, body.go and quota.go bound what it can do.
+// registry.go lets processes of one user find the backends that run.
 package backend
 
 import (
@@ -79,6 +79,8 @@ type Backend struct {
 	certificate *access.Certificate // nil without TLS
 	limits      access.Limits
 	rates       rates
+	intake      *access.Intake
+	full        rarely         // tells of messages for which that has no room
 	watching    sync.WaitGroup // for changes of the users
 
 	server *link.Server // nil offline
@@ -92,9 +94,9 @@ type Backend struct {
 	stop context.CancelFunc
 
 	mu     sync.Mutex
-	agents map[string]*agent
-	ending bool // Close has begun
-	closed bool // no agent is opened any more
+	places map[string]*place // of agents, by name
+	ending bool              // Close has begun
+	closed bool              // no agent is opened any more
 }
 
 // Open starts the services.
@@ -109,8 +111,8 @@ func Open(opt Options) (*Backend, error) {
 		return nil, err
 	}
 	life, stop := context.WithCancel(context.Background())
-	b := &Backend{opt: opt, log: opt.Log, started: time.Now(), life: life, stop: stop, broker: offline{}, agents: map[string]*agent{},
-		embedders: embed.NewLibrary(os.Getenv)}
+	b := &Backend{opt: opt, log: opt.Log, started: time.Now(), life: life, stop: stop, broker: offline{}, places: map[string]*place{},
+		full: rarely{every: time.Minute}, embedders: embed.NewLibrary(os.Getenv)}
 	if opt.Offline {
 		return b, nil
 	}
@@ -175,11 +177,13 @@ func (b *Backend) Close() error {
 	}
 	errs = append(errs, b.abroad.close(), b.broker.close())
 	b.mu.Lock()
-	agents := b.agents
-	b.agents, b.closed = nil, true
+	places := b.places
+	b.places, b.closed = nil, true
 	b.mu.Unlock()
-	for _, a := range agents {
-		errs = append(errs, a.close())
+	for _, p := range places {
+		if a := b.clear(p); a != nil {
+			errs = append(errs, a.close())
+		}
 	}
 	if b.unlock != nil {
 		errs = append(errs, b.unlock())

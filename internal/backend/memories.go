@@ -79,9 +79,7 @@ func (b *Backend) otherCollections() ([]api.MemoryInfo, error) {
 
 // openMemory returns the memory of that name if this backend has it open.
 func (b *Backend) openMemory(name string) *memory.Store {
-	b.mu.Lock()
-	a := b.agents[name]
-	b.mu.Unlock()
+	a := b.openedAgent(name)
 	if a == nil {
 		return nil
 	}

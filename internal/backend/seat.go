@@ -148,9 +148,7 @@ func (s *seat) Hand() uint64 { return s.taken }
 // parted waits until all that a generation has said through the connection that it had before is dealt with: it sends
 // again what was not answered, which must find what has arrived, and not be overtaken by it.
 func (b *Backend) parted(ctx context.Context, id api.Identity) error {
-	b.mu.Lock()
-	a := b.agents[id.Agent]
-	b.mu.Unlock()
+	a := b.openedAgent(id.Agent)
 	if a == nil {
 		return nil
 	}

@@ -35,10 +35,8 @@ func (b *Backend) Status(context.Context) (api.Status, error) {
 
 // running returns the agents that somebody runs, by name.
 func (b *Backend) running() []*agent {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	var running []*agent
-	for _, a := range b.agents {
+	for _, a := range b.openedAgents() {
 		a.mu.Lock()
 		if a.host != nil {
 			running = append(running, a)
