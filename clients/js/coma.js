@@ -82,7 +82,6 @@ export async function connect(options = {}) {
 export class Agent {
   /** @type {Seat} */ #seat;
   /** @type {Platform} */ #platform;
-  #stopping = new AbortController();
   #heeded = false;
 
   /**
@@ -120,7 +119,7 @@ export class Agent {
    */
   get signal() {
     this.#heeded = true;
-    return this.#stopping.signal;
+    return this.#seat.stopping.signal;
   }
 
   /**
@@ -356,11 +355,12 @@ export class Agent {
     await this.#seat.close(outcome);
   }
 
-  /** Asks the module to stop, as SIGTERM does. */
+  /**
+   * Asks the module to stop, as SIGTERM does: receive, input and every end at once, with Stopped; so does any other call
+   * that has no answer a second later, or a second after it was made.
+   */
   stop() {
-    if (!this.#stopping.signal.aborted) {
-      this.#stopping.abort(new Stopped("the module is asked to stop"));
-    }
+    this.#seat.stop();
   }
 
   /** Tells whether nobody would notice that the module is to stop. @internal */
@@ -391,7 +391,7 @@ export class Message {
     /** The content. Where it is not UTF-8, bytes has it as it is. @type {string} */
     this.text = this.#bytes ? decoder.decode(this.#bytes) : wire.text ?? "";
     /** When the host accepted it. */
-    this.time = new Date((wire.time ?? 0) / 1e6);
+    this.time = fromNanoseconds(wire.time ?? 0);
     /** MIME type, "" for plain text. @type {string} */
     this.contentType = wire.content_type ?? "";
     /** Free; traceparent is W3C trace context. @type {Record<string, string>} */
@@ -401,7 +401,7 @@ export class Message {
     /** Ties an answer to its request. @type {string} */
     this.correlationId = wire.correlation_id ?? "";
     /** After which an answer is of no use. @type {Date | undefined} */
-    this.deadline = wire.deadline ? new Date(wire.deadline / 1e6) : undefined;
+    this.deadline = wire.deadline ? fromNanoseconds(wire.deadline) : undefined;
     /** How many times a module died while it had this message in hand. @type {number} */
     this.deaths = wire.deaths ?? 0;
   }
@@ -845,6 +845,7 @@ function remoteError({ code, message }) {
 // ------------------------------------------------------------------------------------------------------------ seat
 
 const maxSending = 256; // sends under way; more wait here
+const lastWait = 1000; // how long a call waits for its answer in a module that is asked to stop
 const closeTimeout = 1000; // how long a module that ends waits for a host that is away
 const outputTimeout = 5000; // how long print and log do
 
@@ -865,6 +866,8 @@ class Seat {
   #waits = false; // a receive waits for a push: the host takes the first message to come for being in hand
   /** @type {Set<string>} */ #topics = new Set(); // subscribed to: a host that was restarted is told again
   /** @type {Error | undefined} */ #ended;
+  stopping = new AbortController(); // the module is asked to stop
+  #overdue = new Alarm(); // calls from before that have waited for long enough
   #arrived = new Gate();
   #receiving = new Slots(1);
   #sending = new Slots(maxSending);
@@ -912,7 +915,7 @@ class Seat {
     return `${this.idPrefix}-${this.#ids.toString(36)}`;
   }
 
-  /** @param {Peer} peer @param {boolean} again @param {(AbortSignal | undefined)[]} signals */
+  /** @param {Peer} peer @param {boolean} again @param {(Signal | undefined)[]} signals */
   async #greet(peer, again, signals) {
     this.#queue = [];
     const resume = again && !this.guest;
@@ -1009,7 +1012,7 @@ class Seat {
     this.#tell(false);
   }
 
-  /** @param {(AbortSignal | undefined)[]} signals */
+  /** @param {(Signal | undefined)[]} signals */
   async receive(signals) {
     this.#mayReceive();
     await this.#receiving.take(...signals);
@@ -1034,7 +1037,7 @@ class Seat {
     }
   }
 
-  /** @param {(AbortSignal | undefined)[]} signals */
+  /** @param {(Signal | undefined)[]} signals */
   async tryReceive(signals) {
     this.#mayReceive();
     await this.#receiving.take(...signals);
@@ -1070,9 +1073,10 @@ class Seat {
    */
   async send(message, signal) {
     message.id ||= this.newID();
-    await this.#sending.take(signal);
+    const late = this.#late();
+    await this.#sending.take(late, signal);
     try {
-      await this.wire.call("send", message, signal);
+      await this.wire.call("send", message, late, signal);
     } finally {
       this.#sending.give();
     }
@@ -1083,7 +1087,7 @@ class Seat {
     const already = this.#topics.has(pattern);
     this.#topics.add(pattern); // before the host knows, lest it is forgotten when the host is restarted right after
     try {
-      await this.wire.call("subscribe", { pattern }, signal);
+      await this.call("subscribe", { pattern }, signal);
     } catch (error) {
       if (!already) {
         this.#topics.delete(pattern);
@@ -1095,19 +1099,32 @@ class Seat {
   /** @param {string} pattern @param {AbortSignal} [signal] */
   async unsubscribe(pattern, signal) {
     this.#topics.delete(pattern);
-    await this.wire.call("unsubscribe", { pattern }, signal);
+    await this.call("unsubscribe", { pattern }, signal);
   }
 
-  /** @param {string} method @param {any} params @param {...(AbortSignal | undefined)} signals */
+  /** Asks the host, for as long as the module may wait. @param {string} method @param {any} params @param {...(Signal | undefined)} signals */
   call(method, params, ...signals) {
-    return this.wire.call(method, params, ...signals);
+    return this.wire.call(method, params, this.#late(), ...signals);
+  }
+
+  /** Asks the module to stop. What it does not wait for it may go on with: a message in hand is finished with so. */
+  stop() {
+    if (!this.stopping.signal.aborted) {
+      this.stopping.abort(new Stopped("the module is asked to stop"));
+      this.#overdue.set(lastWait, this.stopping.signal.reason);
+    }
+  }
+
+  /** Aborts when the module is asked to stop, and a call that begins now has waited for long enough. @returns {Signal} */
+  #late() {
+    return this.stopping.signal.aborted ? new Alarm().set(lastWait, this.stopping.signal.reason) : this.#overdue;
   }
 
   /** Tells the host something that has no answer. It waits for a host that is away, but not long. @param {string} method @param {any} params */
   async tell(method, params) {
     const free = this.wire.hold();
     try {
-      const peer = this.wire.peer ?? await this.wire.current(AbortSignal.timeout(outputTimeout));
+      const peer = this.wire.peer ?? await this.wire.current(AbortSignal.timeout(outputTimeout), this.#late());
       peer.notify(method, params);
       await peer.flushed();
     } finally {
@@ -1169,7 +1186,7 @@ const lastWords = [1004, 1006, 1008, -32600, -32601, -32602];
  * What a Wire tells its owner.
  * @typedef {object} Owner
  * @property {(method: string, params: any) => void} notified the host has told something
- * @property {(peer: Peer, again: boolean, ...signals: (AbortSignal | undefined)[]) => Promise<void>} greet says what must be said first on a connection
+ * @property {(peer: Peer, again: boolean, ...signals: (Signal | undefined)[]) => Promise<void>} greet says what must be said first on a connection
  * @property {(peer: Peer) => void} settled the connection has been made again, and is about to be used
  * @property {(error: Error) => void} ended there will be no connection any more
  */
@@ -1275,7 +1292,7 @@ class Wire {
     }
   }
 
-  /** @param {...(AbortSignal | undefined)} signals @returns {Promise<Peer>} the connection, waiting while there is none */
+  /** @param {...(Signal | undefined)} signals @returns {Promise<Peer>} the connection, waiting while there is none */
   async current(...signals) {
     const free = this.hold();
     try {
@@ -1295,7 +1312,7 @@ class Wire {
    * Asks the host, again after each lost connection.
    * @param {string} method
    * @param {any} params
-   * @param {...(AbortSignal | undefined)} signals
+   * @param {...(Signal | undefined)} signals
    * @returns {Promise<any>}
    */
   async call(method, params, ...signals) {
@@ -1353,7 +1370,7 @@ class Peer {
    * Asks the far side. A signal that aborts cancels the call there.
    * @param {string} method
    * @param {any} params
-   * @param {...(AbortSignal | undefined)} signals
+   * @param {...(Signal | undefined)} signals
    * @returns {Promise<any>}
    */
   call(method, params, ...signals) {
@@ -1471,7 +1488,7 @@ class Gate {
     waiting.forEach((go) => go());
   }
 
-  /** Resolves at the next wake, or rejects with the reason of the first signal that aborts. @param {...(AbortSignal | undefined)} signals @returns {Promise<void>} */
+  /** Resolves at the next wake, or rejects with the reason of the first signal that aborts. @param {...(Signal | undefined)} signals @returns {Promise<void>} */
   wait(...signals) {
     return new Promise((resolve, reject) => {
       const off = onAbort(signals, (reason) => {
@@ -1494,7 +1511,7 @@ class Slots {
     this.#free = n;
   }
 
-  /** @param {...(AbortSignal | undefined)} signals */
+  /** @param {...(Signal | undefined)} signals */
   async take(...signals) {
     if (this.#free > 0) {
       this.#free--;
@@ -1526,8 +1543,46 @@ class Slots {
 }
 
 /**
+ * What gives a call up: an AbortSignal, or an Alarm.
+ * @typedef {object} Signal
+ * @property {boolean} aborted
+ * @property {any} reason
+ * @property {(type: "abort", listener: () => void) => void} addEventListener
+ * @property {(type: "abort", listener: () => void) => void} removeEventListener
+ */
+
+/** A signal that all calls listen to: an AbortSignal would look through all its listeners for each one that comes. @implements {Signal} */
+class Alarm {
+  aborted = false;
+  /** @type {any} */ reason;
+  /** @type {Set<() => void>} */ #listeners = new Set();
+
+  /** Has it abort after a time, for which it does not keep a process alive. @param {number} ms @param {unknown} reason */
+  set(ms, reason) {
+    /** @type {any} */
+    const timer = setTimeout(() => {
+      this.aborted = true;
+      this.reason = reason;
+      this.#listeners.forEach((listener) => listener());
+    }, ms);
+    timer.unref?.();
+    return this;
+  }
+
+  /** @param {"abort"} _ @param {() => void} listener */
+  addEventListener(_, listener) {
+    this.#listeners.add(listener);
+  }
+
+  /** @param {"abort"} _ @param {() => void} listener */
+  removeEventListener(_, listener) {
+    this.#listeners.delete(listener);
+  }
+}
+
+/**
  * Calls f, once, when the first of signals aborts (at once if one has); what is returned undoes that.
- * @param {(AbortSignal | undefined)[]} signals
+ * @param {(Signal | undefined)[]} signals
  * @param {(reason: any) => void} f
  */
 function onAbort(signals, f) {
@@ -1545,16 +1600,19 @@ function onAbort(signals, f) {
   return off;
 }
 
-/** @param {(AbortSignal | undefined)[]} signals */
+/** @param {(Signal | undefined)[]} signals */
 function throwIfAborted(signals) {
-  signals.forEach((signal) => signal?.throwIfAborted());
+  const aborted = signals.find((signal) => signal?.aborted);
+  if (aborted) {
+    throw aborted.reason;
+  }
 }
 
 /**
  * Waits, and keeps a process of Node alive for it or not.
  * @param {number} ms
  * @param {boolean} alive
- * @param {...(AbortSignal | undefined)} signals
+ * @param {...(Signal | undefined)} signals
  * @returns {Promise<void>}
  */
 function pause(ms, alive, ...signals) {
@@ -1575,6 +1633,11 @@ function pause(ms, alive, ...signals) {
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** @param {number} ns since 1970, of which a number knows every 256th: without the 500, one in eight whole milliseconds came as the one before */
+function fromNanoseconds(ns) {
+  return new Date((ns + 500) / 1e6);
+}
 
 /** An error for one more caller, whose stack it tells beside the first one's. @param {Error} error */
 function again(error) {
@@ -1687,7 +1750,7 @@ function fromBase64(base64) {
  * @property {() => () => void} hold keeps the process alive until what is returned is called
  * @property {(agent: Agent, seat: Seat, module: boolean) => void} attend sees to the end of the process; module: "coma run" has started it, and ends it by SIGTERM
  * @property {(agent: Agent) => void} leave undoes attend
- * @property {(api: string, token: string, ...signals: (AbortSignal | undefined)[]) => Promise<Connection>} open
+ * @property {(api: string, token: string, ...signals: (Signal | undefined)[]) => Promise<Connection>} open
  */
 
 /** @returns {Promise<Platform>} */
@@ -1718,7 +1781,7 @@ function browser() {
  *
  * @param {string} api
  * @param {string} token
- * @param {...(AbortSignal | undefined)} signals
+ * @param {...(Signal | undefined)} signals
  * @returns {Promise<Connection>}
  */
 async function openNative(api, token, ...signals) {
@@ -1827,6 +1890,15 @@ function attend(agent, seat, module, underway) {
       process.exit(0);
     }
   };
+  /** A module that was asked to stop and let the Stopped pass ends well; the message in hand comes again. @param {unknown} error */
+  const uncaught = (error) => {
+    if (error instanceof Stopped || (error instanceof Error && error.cause instanceof Stopped)) {
+      seat.closeNow("stopped");
+      process.exit(0);
+    }
+    console.error("Uncaught", error);
+    process.exit(1);
+  };
   const terminate = () => {
     process.on("uncaughtException", uncaught);
     agent.stop();
@@ -1846,15 +1918,6 @@ function attend(agent, seat, module, underway) {
   };
 }
 
-/** Ends a module that was asked to stop and let the Stopped pass: that is a clean end. @param {unknown} error */
-function uncaught(error) {
-  if (error instanceof Stopped || (error instanceof Error && error.cause instanceof Stopped)) {
-    process.exit(0);
-  }
-  console.error("Uncaught", error);
-  process.exit(1);
-}
-
 const handshakeTimeout = 30_000;
 const maxFrameBytes = 257 << 20; // as the host's own limit
 
@@ -1863,7 +1926,7 @@ const maxFrameBytes = 257 << 20; // as the host's own limit
  *
  * @param {string} api
  * @param {string} token
- * @param {...(AbortSignal | undefined)} signals
+ * @param {...(Signal | undefined)} signals
  * @returns {Promise<Connection>}
  */
 async function openNode(api, token, ...signals) {

@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// beHost runs agent "a" until standard input ends, and tells on standard output, a JSON object a line, where it is and what
-// the agent's modules say to the outside.
+// beHost runs agent "a", and "b", whose mailboxes hold one message and whose memory is away, until standard input ends. It
+// tells on standard output, a JSON object a line, where it is and what the agents' modules say to the outside.
 func beHost(dir string) error {
 	p, err := freePorts()
 	if err != nil {
@@ -49,13 +49,19 @@ func beHost(dir string) error {
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
-	status, err := b.Status(ctx)
+	narrow, err := b.Attach(ctx, api.Attachment{
+		Agent: "b", PID: os.Getpid(), Modules: []string{"m", "other"}, Limit: 1, Memory: api.MemorySettings{At: "http://127.0.0.1:1"},
+	}, &console{out: json.NewEncoder(io.Discard)}) // it would tell when the host finds the memory away
 	if err != nil {
 		return errors.Join(err, host.Close(), b.Close())
 	}
+	status, err := b.Status(ctx)
+	if err != nil {
+		return errors.Join(err, narrow.Close(), host.Close(), b.Close())
+	}
 	c.tell(map[string]any{"api": host.Endpoint().API, "http": status.API, "token": host.Endpoint().Token})
 	io.Copy(io.Discard, os.Stdin) // until the test lets go
-	return errors.Join(host.Close(), b.Close())
+	return errors.Join(narrow.Close(), host.Close(), b.Close())
 }
 
 // openHost opens a backend with its folders in dir.

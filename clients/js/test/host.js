@@ -96,17 +96,17 @@ export class Host {
     return JSON.parse(await this.lines.next((line) => what in JSON.parse(line)))[what];
   }
 
-  /** Connects as a module of agent a, until the test ends. */
+  /** Connects as a module of agent a, or another, until the test ends. */
   async connect(module, options = {}) {
     const agent = await connect({ api: this.api, agent: "a", module, ...options });
     this.agents.push(agent);
     return agent;
   }
 
-  /** Runs code as a module of agent a in a Node of its own, as coma run does. */
-  run(t, module, code) {
+  /** Runs code as a module in a Node of its own, as coma run does. */
+  run(t, module, code, agent = "a") {
     const child = spawn(process.execPath, ["--import", new URL("../register.js", import.meta.url).href, "--input-type=module", "-e", code], {
-      env: { ...process.env, COMA_API: this.api, COMA_AGENT: "a", COMA_MODULE: module, COMA_GENERATION: "1", COMA_TOKEN: this.token },
+      env: { ...process.env, COMA_API: this.api, COMA_AGENT: agent, COMA_MODULE: module, COMA_GENERATION: "1", COMA_TOKEN: this.token },
       stdio: ["pipe", "pipe", "pipe"],
     });
     child.exited = once(child, "exit");

@@ -27,6 +27,15 @@ test("a message arrives with all that it carries", async (t) => {
   assert.throws(() => wrong.json(), coma.Invalid);
 });
 
+test("points in time are exact to the millisecond", () => {
+  const start = Date.parse("2026-11-21T12:00:00Z");
+  for (let i = 0; i < 1000; i++) {
+    const wire = JSON.parse(`{"time": ${start + i}000000, "deadline": ${start + i}999000}`);
+    const msg = new coma.Message(wire, { name: "a", module: "m" });
+    assert.deepEqual([msg.time.getTime(), msg.deadline.getTime()], [start + i, start + i]);
+  }
+});
+
 test("big and binary messages arrive as they are", async (t) => {
   const host = await Host.start(t);
   const m = await host.connect("m");
@@ -211,7 +220,7 @@ test("a module that is stopped hears of it wherever it waits", async (t) => {
   await assert.rejects(other.input("silence"), coma.Stopped);
   await assert.rejects(other.every(5, () => {}), coma.Stopped);
   await m.send("other", "it can still speak"); // a module that ends may have something to say
-  await other.send("m", "farewell");
+  while (await other.send("m", "farewell").catch((error) => error instanceof coma.Stopped)); // it has a second at a time
   assert.equal((await m.receive()).text, "farewell");
   await other.close();
   const next = await host.connect("other", { generation: 2 });

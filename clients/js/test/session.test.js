@@ -120,6 +120,35 @@ for (const [what, code, exit] of [
   });
 }
 
+for (const [where, call] of [
+  ["a full mailbox", `agent.send("other", "one too many")`],
+  ["a memory that is away", `agent.memory.add("lost")`],
+  ["an answer of the person at the console", `agent.input("silence")`],
+]) {
+  test(`SIGTERM ends a module that waits for ${where}, and its message comes again`, async (t) => {
+    const host = await Host.start(t);
+    const outside = await host.connect("outside", { agent: "b" });
+    await outside.send("other", "no room for more");
+    await outside.send("m", "work");
+    const module = host.run(t, "m", `
+      import { connect } from "coma";
+      const agent = await connect();
+      for await (const msg of agent) {
+        console.log(msg.text);
+        await ${call};
+      }`, "b");
+    assert.equal(await module.lines.next(), "work");
+    module.kill("SIGTERM");
+    assert.deepEqual(await module.exited, [0, null], module.complaints);
+    const next = await host.connect("m", { agent: "b", generation: 2 });
+    const again = await next.receive();
+    assert.deepEqual([again.text, again.deaths], ["work", 0]);
+    const other = await host.connect("other", { agent: "b" });
+    assert.equal((await other.receive()).text, "no room for more");
+    assert.equal(await other.tryReceive(), null);
+  });
+}
+
 test("a module without anything to do ends, and what it said has arrived", async (t) => {
   const host = await Host.start(t);
   const m = await host.connect("m");

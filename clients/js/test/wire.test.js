@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { connect } from "../coma.js";
+import { connect, Stopped } from "../coma.js";
 import { test } from "./host.js";
 
 /** Serves WebSockets: each connection is given to talk, which gets a peer with write, frames and the socket. */
@@ -276,6 +276,55 @@ test("a call that is given up is cancelled", async (t) => {
   assert.equal(of, id);
   await agent.close();
 });
+
+test("a module that is asked to stop waits for answers for a while only", async (t) => {
+  let answer;
+  const answered = new Promise((resolve) => (answer = resolve));
+  const cancelled = [];
+  const api = await serve(t, async (far) => {
+    await far.welcome();
+    const ids = {};
+    while (!ids.send || !ids.pending) {
+      const message = JSON.parse((await far.next()).payload);
+      ids[message.method] = message.id;
+    }
+    await answered;
+    far.answer(ids.pending, { count: 42 });
+    ids.kept = (await far.asked("kept")).id;
+    for (let i = 0; i < 2; i++) {
+      const { id } = (await far.asked("$/cancel")).params;
+      cancelled.push(Object.keys(ids).find((method) => ids[method] === id));
+    }
+  });
+  const agent = await connect({ api, agent: "a", module: "m" });
+  const timers = heldTimers(t);
+  const sent = agent.send("other", "into a full mailbox");
+  const counted = agent.pending();
+  assert.deepEqual(timers, []);
+  agent.stop();
+  answer();
+  assert.equal(await counted, 42);
+  const kept = agent.kept("k"); // what is asked later has as long
+  assert.deepEqual(timers.map(({ ms }) => ms), [1000, 1000]);
+  timers[0].f();
+  await assert.rejects(sent, Stopped);
+  timers[1].f();
+  await assert.rejects(kept, Stopped);
+  await agent.close(); // which the server has read after the others
+  assert.deepEqual(cancelled, ["send", "kept"]);
+});
+
+/** Holds the timers that are set from now on back from running out: the test has them do so. */
+function heldTimers(t) {
+  const set = globalThis.setTimeout;
+  const timers = [];
+  globalThis.setTimeout = (f, ms) => {
+    timers.push({ f, ms });
+    return { unref() {} };
+  };
+  t.after(() => (globalThis.setTimeout = set));
+  return timers;
+}
 
 test("servers that are no hosts are told apart", async (t) => {
   const plain = createServer((request, answer) => answer.writeHead(404).end());
