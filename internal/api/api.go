@@ -61,16 +61,16 @@ type Session interface {
 type Outcome string
 
 const (
-	Finished Outcome = "finished" // Run returned nil, or was asked to stop and returned: the message in hand is done with
-	Stopped  Outcome = "stopped"  // stopped from outside before it was done with the message in hand
-	Died     Outcome = "died"     // panic, error, exit, kill
+	Finished Outcome = "finished" // it came to its end, or was asked to stop and did: the message in hand is done with
+	Stopped  Outcome = "stopped"  // stopped from outside before it was done with the message in hand, which comes again
+	Died     Outcome = "died"     // panic, error, exit, kill: the message in hand comes again, and one more death is counted for it
 )
 
 // Identity names a session.
 type Identity struct {
-	Agent      string `json:"agent"`
-	Module     string `json:"module"`
-	Generation int    `json:"generation"`
+	Agent      string `json:"agent"`                         // the agent's name
+	Module     string `json:"module"`                        // the module's name
+	Generation int    `json:"generation" schema:"minimum=0"` // which version of the module's source it runs, from 1
 }
 
 // Message is text (any bytes) on its way to a module.
@@ -90,26 +90,26 @@ type Message struct {
 	Deaths        int               `json:"deaths,omitempty"` // how many times a module died while it had this message in hand
 }
 
-// Publication is what Publish sends.
+// Publication is what is to be published.
 type Publication struct {
-	Topic   string `json:"topic"`
-	Payload []byte `json:"payload"`
-	Retain  bool   `json:"retain,omitempty"`
-	QoS     byte   `json:"qos,omitempty"`
+	Topic   string `json:"topic"`                                      // without + and #
+	Payload []byte `json:"payload"`                                    // at most 16 MiB
+	Retain  bool   `json:"retain,omitempty"`                           // the broker is to keep it for those who come later
+	QoS     byte   `json:"qos,omitempty" schema:"maximum=2,default=0"` // MQTT's quality of service: 0 at most once, 1 at least once, 2 exactly once
 }
 
 // LogEntry is one line of a module's log.
 type LogEntry struct {
-	Time  time.Time `json:"time,omitzero"`
-	Level string    `json:"level"` // DEBUG, INFO, WARN, ERROR (as log/slog prints levels)
-	Text  string    `json:"text"`
-	Attrs []Attr    `json:"attrs,omitempty"`
+	Time  time.Time `json:"time,omitzero"`   // when it was written
+	Level string    `json:"level"`           // DEBUG, INFO, WARN, ERROR, or between them as "INFO+2" (as Go's log/slog prints levels)
+	Text  string    `json:"text"`            // what it says
+	Attrs []Attr    `json:"attrs,omitempty"` // what else is known, key by key
 }
 
 // Attr is one key and value of a structured log entry; groups are joined to the key with dots.
 type Attr struct {
-	Key   string `json:"key"`
-	Value string `json:"value"`
+	Key   string `json:"key"`   // what it is
+	Value string `json:"value"` // as text
 }
 
 // Limits of what crosses.

@@ -90,30 +90,30 @@ type Console interface {
 
 // Attachment describes an agent that is run.
 type Attachment struct {
-	Agent   string   `json:"agent"`
-	Project string   `json:"project,omitempty"` // folder
+	Agent   string   `json:"agent"`             // the agent's name
+	Project string   `json:"project,omitempty"` // the folder that its modules are in
 	PID     int      `json:"pid"`               // of the process that runs it
 	Modules []string `json:"modules"`           // known at the start: their mailboxes exist from here on
-	Durable bool     `json:"durable,omitempty"`
-	Limit   int      `json:"limit,omitempty"` // waiting messages a mailbox; 0: the default
-	MQTT    []string `json:"mqtt,omitempty"`  // those of Modules that take their messages as MQTT clients, by their message topic
+	Durable bool     `json:"durable,omitempty"` // a message is on disk before its sender is told that it has been accepted
+	Limit   int      `json:"limit,omitempty"`   // waiting messages a mailbox; 0: the default
+	MQTT    []string `json:"mqtt,omitempty"`    // those of Modules that take their messages as MQTT clients, by their message topic
 
-	Memory MemorySettings `json:"memory,omitzero"`
+	Memory MemorySettings `json:"memory,omitzero"` // how the agent's memory is kept
 }
 
 // MemorySettings say how an agent's memory is kept while the agent runs.
 type MemorySettings struct {
-	Embedder string        `json:"embedder,omitempty"` // a name that package embed knows; "": the memory's own, else the default
+	Embedder string        `json:"embedder,omitempty"` // whose vectors it has, by name; "": the memory's own, else the default
 	TTL      time.Duration `json:"ttl,omitempty"`      // in nanoseconds; records older than this go; 0: none do
 	Limit    int           `json:"limit,omitempty"`    // no more records than these, the oldest go; 0: any number
 	At       string        `json:"at,omitempty"`       // http(s)://host:port of the backend that has the memory; "": this one
 }
 
-// Endpoint tells a module process where its host is; these become COMA_API, COMA_BROKER and COMA_TOKEN.
+// Endpoint tells a module's process where its host is; these become COMA_API, COMA_BROKER and COMA_TOKEN.
 type Endpoint struct {
-	API    string `json:"api"`    // unix:///path or http://host:port
-	Broker string `json:"broker"` // mqtt://host:port
-	Token  string `json:"token"`
+	API    string `json:"api"`            // unix:///path or http://host:port
+	Broker string `json:"broker"`         // mqtt://host:port
+	Token  string `json:"token"`          // that lets the modules in
 	HTTP   string `json:"http,omitempty"` // http://host:port, where Chroma's clients find the memories; becomes COMA_HTTP
 }
 
@@ -127,48 +127,48 @@ const (
 	Failed   = "failed"   // ended with a failure and not restarted, or its code does not load
 )
 
-// ModuleState is what is known of a module; it is retained, as JSON, at StateTopic.
+// ModuleState is what is known of a module. It is retained, as JSON, on the MQTT topic coma/agents/{agent}/modules/{module}.
 type ModuleState struct {
-	Agent      string    `json:"agent"`
-	Module     string    `json:"module"`
-	State      string    `json:"state"`
-	Generation int       `json:"generation"`
-	PID        int       `json:"pid,omitempty"` // 0 for modules without a process of their own
-	Isolation  string    `json:"isolation,omitempty"`
-	Engine     string    `json:"engine,omitempty"`
-	Host       string    `json:"host,omitempty"`    // the name of the backend's host, where several share a broker
-	Mailbox    string    `json:"mailbox,omitempty"` // "mqtt": it takes its messages as an MQTT client; "": by the host's API
-	Restarts   int       `json:"restarts"`
-	Since      time.Time `json:"since,omitzero"` // when it entered the state
-	LastError  string    `json:"last_error,omitempty"`
-	Pending    int       `json:"pending"`           // messages not finished with, the one in hand among them, when asked by Agents
-	Dead       int       `json:"dead,omitempty"`    // dead letters, likewise
-	Dropped    uint64    `json:"dropped,omitempty"` // publications that a full mailbox did not take, likewise
+	Agent      string    `json:"agent"`                                                             // the agent's name
+	Module     string    `json:"module"`                                                            // the module's name
+	State      string    `json:"state" schema:"enum=starting|running|stopping|waiting|done|failed"` // starting: its code is being loaded; waiting: it has failed or ended, and waits for its restart; done: it has ended and is not restarted; failed: it has ended with a failure and is not restarted, or its code does not load
+	Generation int       `json:"generation"`                                                        // which version of the module's source it runs, from 1
+	PID        int       `json:"pid,omitempty"`                                                     // of its process; 0 for modules without one of their own
+	Isolation  string    `json:"isolation,omitempty"`                                               // "process", or "none": it runs in the process that runs its agent
+	Engine     string    `json:"engine,omitempty"`                                                  // what runs its code: "yaegi" (interpreted Go), "go" (compiled), "exec" (another program)
+	Host       string    `json:"host,omitempty"`                                                    // the name of the backend's host, where several share a broker
+	Mailbox    string    `json:"mailbox,omitempty"`                                                 // "mqtt": it takes its messages as an MQTT client; "": by the host's API
+	Restarts   int       `json:"restarts"`                                                          // how often it was started anew after it had ended
+	Since      time.Time `json:"since,omitzero"`                                                    // when it entered the state
+	LastError  string    `json:"last_error,omitempty"`                                              // why it ended last
+	Pending    int       `json:"pending"`                                                           // messages not finished with, the one in hand among them; told where one asks for agents
+	Dead       int       `json:"dead,omitempty"`                                                    // dead letters, likewise
+	Dropped    uint64    `json:"dropped,omitempty"`                                                 // publications that a full mailbox did not take, likewise
 }
 
 // AgentState is what is known of an agent that runs.
 type AgentState struct {
-	Agent   string        `json:"agent"`
-	Project string        `json:"project,omitempty"`
-	PID     int           `json:"pid"`
-	Modules []ModuleState `json:"modules"`
+	Agent   string        `json:"agent"`             // the agent's name
+	Project string        `json:"project,omitempty"` // the folder that its modules are in
+	PID     int           `json:"pid"`               // of the process that runs it
+	Modules []ModuleState `json:"modules"`           // its modules, by name
 }
 
 // Mailbox is what is known of a mailbox.
 type Mailbox struct {
-	Module  string `json:"module"`
+	Module  string `json:"module"`  // whose it is
 	Waiting int    `json:"waiting"` // messages not finished with, the one in hand among them
-	Dead    int    `json:"dead"`
-	Dropped uint64 `json:"dropped"`
+	Dead    int    `json:"dead"`    // dead letters: messages that the module has died on five times
+	Dropped uint64 `json:"dropped"` // publications that it was too full to take
 }
 
 // Heard is something published.
 type Heard struct {
-	Topic   string    `json:"topic"`
-	Payload []byte    `json:"payload"`
-	From    string    `json:"from,omitempty"`
-	Time    time.Time `json:"time"`
-	Retain  bool      `json:"retain,omitempty"`
+	Topic   string    `json:"topic"`            // on which it was published
+	Payload []byte    `json:"payload"`          // what was published
+	From    string    `json:"from,omitempty"`   // who published it: "agent/module", "mqtt:" and a client's id, "cli" or "rest"
+	Time    time.Time `json:"time"`             // when it came to the host
+	Retain  bool      `json:"retain,omitempty"` // the broker had kept it for those who come later
 	Missed  int       `json:"missed,omitempty"` // how many were left out before this one
 }
 
@@ -177,37 +177,36 @@ type MemoryInfo struct {
 	Name       string `json:"name"`                 // of the agent, or of the collection
 	Collection string `json:"collection,omitempty"` // the ID of a collection that is no agent's
 
-	Records   int    `json:"records"`
-	Bytes     int64  `json:"bytes"`          // on disk
-	Held      int64  `json:"held,omitempty"` // bytes in the backend's own memory, about, while it is open there
-	Embedder  string `json:"embedder,omitempty"`
-	Dimension int    `json:"dimension,omitempty"`
+	Records   int    `json:"records"`             // how many there are
+	Bytes     int64  `json:"bytes"`               // on disk
+	Held      int64  `json:"held,omitempty"`      // bytes in the backend's own memory, about, while it is open there
+	Embedder  string `json:"embedder,omitempty"`  // whose vectors it has, by name
+	Dimension int    `json:"dimension,omitempty"` // of its vectors
 
-	TTL   time.Duration `json:"ttl,omitempty"`   // see MemorySettings
-	Limit int           `json:"limit,omitempty"` // see MemorySettings
+	TTL   time.Duration `json:"ttl,omitempty"`   // in nanoseconds; records older than this go; 0: none do
+	Limit int           `json:"limit,omitempty"` // no more records than these, the oldest go; 0: any number
 
-	Oldest  time.Time `json:"oldest,omitzero"`
-	Newest  time.Time `json:"newest,omitzero"`
+	Oldest  time.Time `json:"oldest,omitzero"`   // the time of the oldest record
+	Newest  time.Time `json:"newest,omitzero"`   // the time of the newest record
 	Problem string    `json:"problem,omitempty"` // why the rest is not known
 }
 
 // Status is what is known of a backend.
 type Status struct {
-	PID     int       `json:"pid"`
-	Version string    `json:"version"`
-	Daemon  bool      `json:"daemon"`
-	Started time.Time `json:"started"`
-	Socket  string    `json:"socket"`
+	PID     int       `json:"pid"`              // of its process
+	Version string    `json:"version"`          // of coma
+	Daemon  bool      `json:"daemon"`           // it runs by itself, rather than with the agent of a "coma run"
+	Started time.Time `json:"started"`          // when it was started
+	Socket  string    `json:"socket"`           // the unix socket that the API is on
 	API     string    `json:"api,omitempty"`    // http://host:port
 	Broker  string    `json:"broker,omitempty"` // mqtt://host:port
-	Agents  int       `json:"agents"`
-	Clients int       `json:"clients"` // MQTT clients
-	// External says that the broker is not the backend's own; Host is then the name by which the other hosts at that broker
-	// know this one, and Away why the broker is out of reach just now ("": it is not).
-	External bool     `json:"external,omitempty"`
-	Host     string   `json:"host,omitempty"`
-	Away     string   `json:"away,omitempty"`
-	Problems []string `json:"problems,omitempty"`
+	Agents  int       `json:"agents"`           // how many run
+	Clients int       `json:"clients"`          // how many MQTT clients there are
+
+	External bool     `json:"external,omitempty"` // the broker is not the backend's own
+	Host     string   `json:"host,omitempty"`     // where External: the name by which the other hosts at that broker know this one
+	Away     string   `json:"away,omitempty"`     // where External: why the broker is out of reach just now; "": it is not
+	Problems []string `json:"problems,omitempty"` // what does not work, for people
 }
 
 // MessageTopic is the MQTT topic of a module's messages, the Python framework's own scheme.

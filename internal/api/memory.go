@@ -29,38 +29,38 @@ type Memory interface {
 
 // Record is one entry of a memory.
 type Record struct {
-	ID       string    `json:"id,omitempty"`
-	Text     string    `json:"text"`
-	Vector   []float32 `json:"vector,omitempty"` // in answers only where asked for
-	Time     time.Time `json:"time,omitzero"`    // microsecond precision
-	Expires  time.Time `json:"expires,omitzero"` // from then on the record is not there any more; zero: as the memory's settings say
-	Metadata Metadata  `json:"metadata,omitempty"`
+	ID       string    `json:"id,omitempty"`           // unique in its memory; made if not given
+	Text     string    `json:"text" schema:"optional"` // what is remembered
+	Vector   []float32 `json:"vector,omitempty"`       // of the text, by the memory's embedder if not given; in answers only where asked for
+	Time     time.Time `json:"time,omitzero"`          // of what is remembered, to the microsecond; the host's present if not given
+	Expires  time.Time `json:"expires,omitzero"`       // from then on the record is not there any more; as the memory's settings say if not given
+	Metadata Metadata  `json:"metadata,omitempty"`     // whatever else is known of it
 }
 
-// Selection says which records Get returns.
+// Selection says which records are meant; what is not given does not choose.
 type Selection struct {
-	IDs     []string  `json:"ids,omitempty"`
-	Limit   int       `json:"limit,omitempty"`  // 0: all
-	Offset  int       `json:"offset,omitempty"` // records to pass over first
-	Oldest  bool      `json:"oldest,omitempty"` // the oldest rather than the newest; the answer goes from that end
-	Since   time.Time `json:"since,omitzero"`   // inclusive
-	Until   time.Time `json:"until,omitzero"`   // exclusive
-	Filter  *Filter   `json:"filter,omitempty"`
-	Vectors bool      `json:"vectors,omitempty"` // answer with vectors
+	IDs     []string  `json:"ids,omitempty"`                                 // of the records
+	Limit   int       `json:"limit,omitempty" schema:"minimum=0"`            // how many at most; 0: all
+	Offset  int       `json:"offset,omitempty" schema:"minimum=0,default=0"` // records to pass over first
+	Oldest  bool      `json:"oldest,omitempty"`                              // the oldest rather than the newest; the answer goes from that end
+	Since   time.Time `json:"since,omitzero"`                                // of this time or later
+	Until   time.Time `json:"until,omitzero"`                                // before this time
+	Filter  *Filter   `json:"filter,omitempty"`                              // what the records must be like
+	Vectors bool      `json:"vectors,omitempty"`                             // answer with vectors
 }
 
 // Query asks for the records nearest to Text, or to Vector where that is given.
 type Query struct {
-	Text    string    `json:"text,omitempty"`
-	Vector  []float32 `json:"vector,omitempty"`
-	K       int       `json:"k,omitempty"`    // 0: 10
-	Since   time.Time `json:"since,omitzero"` // inclusive
-	Until   time.Time `json:"until,omitzero"` // exclusive
-	Filter  *Filter   `json:"filter,omitempty"`
-	Vectors bool      `json:"vectors,omitempty"`
+	Text    string    `json:"text,omitempty"`                            // what the records found are to be like
+	Vector  []float32 `json:"vector,omitempty"`                          // instead of the text's own; as long as those of the memory
+	K       int       `json:"k,omitempty" schema:"minimum=0,default=10"` // how many at most; 0: 10
+	Since   time.Time `json:"since,omitzero"`                            // of this time or later
+	Until   time.Time `json:"until,omitzero"`                            // before this time
+	Filter  *Filter   `json:"filter,omitempty"`                          // what the records must be like
+	Vectors bool      `json:"vectors,omitempty"`                         // answer with vectors
 }
 
-// Match is a record and its distance to what was asked for.
+// Match is a record that was found, and its distance to what was asked for.
 type Match struct {
 	Record
 	Distance float64 `json:"distance"`        // cosine distance, 0 (same direction) to 2 (opposite); 0 where nothing was compared
@@ -69,12 +69,12 @@ type Match struct {
 
 // Filter is a condition on a record, as a tree.
 //
-// Op is eq, ne, gt, gte, lt, lte (Key, Value), in, nin (Key, Value: a list), contains, notcontains (Value: part of the
-// text; no Key), regex, notregex (Value: a pattern of RE2's syntax that is found somewhere in the text; no Key) or and, or
-// (Filters). Numbers compare by value (2 equals 2.0). ne and nin match records without the key.
+// It says by Op what must hold: eq, ne, gt, gte, lt, lte (Key, Value), in, nin (Key, Value: a list), contains, notcontains
+// (Value: part of the text; no Key), regex, notregex (Value: a pattern of RE2's syntax that is found somewhere in the text;
+// no Key) or and, or (Filters). Numbers compare by value (2 equals 2.0). ne and nin match records without the key.
 type Filter struct {
-	Op      string   `json:"op"`
-	Key     string   `json:"key,omitempty"`
-	Value   any      `json:"value,omitempty"`
-	Filters []Filter `json:"filters,omitempty"`
+	Op      string   `json:"op" schema:"enum=eq|ne|gt|gte|lt|lte|in|nin|contains|notcontains|regex|notregex|and|or"` // what must hold
+	Key     string   `json:"key,omitempty"`                                                                          // of the record's metadata
+	Value   any      `json:"value,omitempty"`                                                                        // what is compared with
+	Filters []Filter `json:"filters,omitempty"`                                                                      // those that must hold (and), or one of them (or)
 }

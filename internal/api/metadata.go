@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// Metadata are a record's keys and values: string, int64, float64 or bool. JSON has one kind of number; here a float is
-// always written with a point or an exponent, so that integers and floats come back as what they were.
+// Metadata are a record's keys and values: text, integers, floats (int64 and float64 in Go) and booleans. JSON has one kind
+// of number; here a float is always written with a point or an exponent, so that integers and floats come back as what they
+// were.
 type Metadata map[string]any
 
 // number is a float64 that keeps its point in JSON.

@@ -15,7 +15,8 @@ import (
 type Operation struct {
 	Method, Path string // as net/http's ServeMux takes them: /v1/agents/{agent}
 	ID, Summary  string
-	Query        reflect.Type // a struct: each field is a parameter; its tag "doc" says what for
+	Names        reflect.Type // a struct, which has a field for each name in braces
+	Query        reflect.Type // a struct: each field is a parameter; nil: none
 	Body         reflect.Type // nil: none
 	Result       reflect.Type // nil: none, the status is 204
 	Stream       bool         // the result comes again and again, as server-sent events
@@ -86,18 +87,28 @@ var inBraces = regexp.MustCompile(`\{(\w+)\}`)
 
 // OpenAPI returns the OpenAPI document (3.1) of operations, as JSON. problem is the form of their errors.
 func OpenAPI(version, description string, operations []Operation, problem reflect.Type) ([]byte, error) {
-	made := newSchemas()
+	comments, err := readComments()
+	if err != nil {
+		return nil, err
+	}
+	answers := newSchemas(comments)
+	asked := answers.inputs()
 	document := openAPI{
 		OpenAPI: "3.1.0", Info: info{Title: "coma", Version: version, Description: description},
 		Servers: []server{{URL: "/"}}, Security: []map[string][]string{{"token": {}}}, Paths: map[string]map[string]apiOperation{},
 	}
-	for _, o := range operations {
+	successes := make([]apiResponse, len(operations))
+	for i, o := range operations { // all of them first: see schemas
+		successes[i] = success(answers, o)
+	}
+	problems := map[string]media{ProblemJSON: {answers.of(problem)}}
+	for i, o := range operations {
 		described := apiOperation{
-			ID: o.ID, Summary: o.Summary, Tags: []string{tagOf(o.Path)}, Parameters: parameters(made, o),
-			Responses: map[string]apiResponse{strconv.Itoa(o.Status): success(made, o), "4XX": problemRef, "5XX": problemRef},
+			ID: o.ID, Summary: o.Summary, Tags: []string{tagOf(o.Path)}, Parameters: parameters(asked, o),
+			Responses: map[string]apiResponse{strconv.Itoa(o.Status): successes[i], "4XX": problemRef, "5XX": problemRef},
 		}
 		if o.Body != nil {
-			described.Body = &content{Required: true, Content: map[string]media{"application/json": {made.of(o.Body)}}}
+			described.Body = &content{Required: true, Content: map[string]media{"application/json": {asked.of(o.Body)}}}
 		}
 		if document.Paths[o.Path] == nil {
 			document.Paths[o.Path] = map[string]apiOperation{}
@@ -105,10 +116,10 @@ func OpenAPI(version, description string, operations []Operation, problem reflec
 		document.Paths[o.Path][strings.ToLower(o.Method)] = described
 	}
 	document.Components = apiComponents{
-		Responses: map[string]apiResponse{"problem": {Description: "what went wrong (RFC 9457)", Content: map[string]media{ProblemJSON: {made.of(problem)}}}},
+		Responses: map[string]apiResponse{"problem": {Description: "what went wrong (RFC 9457)", Content: problems}},
 		Security:  map[string]any{"token": map[string]string{"type": "http", "scheme": "bearer"}},
 	}
-	document.Components.Schemas = made.named
+	document.Components.Schemas = answers.named
 	text, err := json.Marshal(document)
 	if err != nil {
 		return nil, fmt.Errorf("encode OpenAPI document: %w", err)
@@ -122,36 +133,42 @@ func tagOf(path string) string {
 	return parts[min(1, len(parts)-1)]
 }
 
-func parameters(made *schemas, o Operation) (all []parameter) {
+func parameters(asked *schemas, o Operation) (all []parameter) {
+	in := map[string]bool{}
 	for _, name := range inBraces.FindAllStringSubmatch(o.Path, -1) {
-		all = append(all, parameter{Name: name[1], In: "path", Required: true, Schema: &Schema{Type: "string"}})
+		in[name[1]] = true
+	}
+	for _, f := range fields(o.Names) {
+		if in[f.name] {
+			all = append(all, parameter{Name: f.name, In: "path", Description: asked.comments.field(f), Required: true, Schema: asked.value(f)})
+		}
 	}
 	if o.Query == nil {
 		return all
 	}
-	for i := range o.Query.NumField() {
-		f := o.Query.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		all = append(all, parameter{Name: name, In: "query", Description: f.Tag.Get("doc"), Schema: queryValue(made, f.Type)})
+	for _, f := range fields(o.Query) {
+		all = append(all, parameter{Name: f.name, In: "query", Description: asked.comments.field(f), Required: asked.requires(f), Schema: inURL(asked, f)})
 	}
 	return all
 }
 
-// queryValue is the schema of a value in a URL, where durations are written as Go does: 1m30s.
-func queryValue(made *schemas, t reflect.Type) *Schema {
-	if t == reflect.TypeFor[time.Duration]() {
-		return &Schema{Type: "string"}
+// inURL is the schema of a value in a URL, which has durations as Go writes them.
+func inURL(asked *schemas, f field) *Schema {
+	if f.of != reflect.TypeFor[time.Duration]() {
+		return asked.value(f)
 	}
-	return made.of(t)
+	schema := &Schema{Type: "string", Pattern: `^(\d+(\.\d+)?(ms|s|m|h))+$`}
+	limit(schema, f.tag)
+	return schema
 }
 
-func success(made *schemas, o Operation) apiResponse {
+func success(answers *schemas, o Operation) apiResponse {
 	r := apiResponse{Description: strings.ToLower(http.StatusText(o.Status))}
 	switch {
 	case o.Stream:
-		r.Content = map[string]media{EventStream: {made.of(o.Result)}}
+		r.Content = map[string]media{EventStream: {answers.of(o.Result)}}
 	case o.Result != nil:
-		r.Content = map[string]media{"application/json": {made.of(o.Result)}}
+		r.Content = map[string]media{"application/json": {answers.of(o.Result)}}
 	}
 	return r
 }

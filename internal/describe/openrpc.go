@@ -48,9 +48,10 @@ type rpcTag struct {
 }
 
 type rpcValue struct {
-	Name     string  `json:"name"`
-	Required bool    `json:"required,omitempty"`
-	Schema   *Schema `json:"schema"`
+	Name        string  `json:"name"`
+	Description string  `json:"description,omitempty"`
+	Required    bool    `json:"required,omitempty"`
+	Schema      *Schema `json:"schema"`
 }
 
 type rpcRef struct {
@@ -76,33 +77,57 @@ const (
 
 // OpenRPC returns the OpenRPC document (https://spec.open-rpc.org, 1.3) of methods, as JSON.
 func OpenRPC(version, description string, methods []Method, errs Errors) ([]byte, error) {
-	made := newSchemas()
+	comments, err := readComments()
+	if err != nil {
+		return nil, err
+	}
+	told := newSchemas(comments) // by the host
+	asked := told.inputs()
 	document := openRPC{OpenRPC: "1.3.2", Info: info{Title: "coma", Version: version, Description: description}}
 	refs, components := errorRefs(errs)
-	for _, m := range methods {
+	document.Methods = make([]rpcMethod, len(methods))
+	for i, m := range methods {
 		method := rpcMethod{Name: m.Name, Summary: m.Description, Tags: []rpcTag{{tagClient}}, ParamStructure: "by-name", Params: []rpcValue{}, Errors: refs}
 		if m.ByHost {
 			method.Tags[0].Name = tagHost
 		}
-		for _, f := range fields(m.Params) {
-			method.Params = append(method.Params, rpcValue{f.name, f.required, made.field(f)})
-		}
-		// Required ones stand first, as the specification asks.
-		slices.SortStableFunc(method.Params, func(a, b rpcValue) int { return boolOrder(b.Required) - boolOrder(a.Required) })
 		if m.Notification {
 			method.Tags = append(method.Tags, rpcTag{tagNotification})
 			method.Errors = nil
-		} else {
-			method.Result = &rpcValue{Name: resultName(m.Result), Schema: made.of(m.Result)}
 		}
-		document.Methods = append(document.Methods, method)
+		document.Methods[i] = method
 	}
-	document.Components = rpcComponents{made.named, components}
+	// What the host tells first: see schemas.
+	for _, byHost := range []bool{true, false} {
+		of := asked
+		if byHost {
+			of = told
+		}
+		for i, m := range methods {
+			if m.ByHost == byHost {
+				document.Methods[i].Params = params(of, m)
+			} else if !m.Notification {
+				document.Methods[i].Result = &rpcValue{Name: resultName(m.Result), Schema: of.of(m.Result)}
+			}
+		}
+	}
+	document.Components = rpcComponents{told.named, components}
 	text, err := json.Marshal(document)
 	if err != nil {
 		return nil, fmt.Errorf("encode OpenRPC document: %w", err)
 	}
 	return text, nil
+}
+
+// params are a method's parameters; required ones stand first, as the specification asks.
+func params(of *schemas, m Method) []rpcValue {
+	all := []rpcValue{}
+	for _, f := range fields(m.Params) {
+		value := of.value(f)
+		all = append(all, rpcValue{f.name, joined(of.comments.field(f), value.Description), of.requires(f), value})
+	}
+	slices.SortStableFunc(all, func(a, b rpcValue) int { return boolOrder(b.Required) - boolOrder(a.Required) })
+	return all
 }
 
 func boolOrder(b bool) int {

@@ -1,80 +1,105 @@
 // Package describe makes the descriptions of coma's API that programs read: JSON Schemas from the Go types that the code
 // decodes and encodes, and from them an OpenRPC document of the link's methods (openrpc.go) and an OpenAPI document of the
 // REST routes (openapi.go). What the types say is said by nobody else: there is no second copy that could differ.
+//
+// schema.go makes the schemas and field.go those of a struct's fields. The words beside them are the doc comments of those
+// types and fields, which command gen takes from the source to comments.json (comments.go).
 package describe
 
 import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 	"unicode"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
-// Schema is a JSON Schema (draft 2020-12), as far as Go's types can say it.
+// Schema is a JSON Schema (draft 2020-12), as far as Go's types and their tags can say it.
 type Schema struct {
 	Ref         string             `json:"$ref,omitempty"`
 	Type        any                `json:"type,omitempty"` // a name, or a list of them
 	Format      string             `json:"format,omitempty"`
+	Pattern     string             `json:"pattern,omitempty"`
 	Encoding    string             `json:"contentEncoding,omitempty"`
 	Description string             `json:"description,omitempty"`
 	Enum        []string           `json:"enum,omitempty"`
-	Minimum     *int               `json:"minimum,omitempty"`
+	Default     any                `json:"default,omitempty"`
+	Minimum     *float64           `json:"minimum,omitempty"`
+	Maximum     *float64           `json:"maximum,omitempty"`
 	Items       *Schema            `json:"items,omitempty"`
 	AnyOf       []*Schema          `json:"anyOf,omitempty"`
 	Properties  map[string]*Schema `json:"properties,omitempty"`
 	Required    []string           `json:"required,omitempty"`
-	Additional  *Schema            `json:"additionalProperties,omitempty"`
+	Additional  any                `json:"additionalProperties,omitempty"` // a *Schema, or false: there are no others
 }
 
-// schemas makes schemas, and gathers those of structs under their names.
+// schemas makes the schemas of what one side sends. Those that have a name are gathered under it, for both sides together.
+//
+// What the host sends may have more properties one day, and has all those that are not marked as left out; what it is sent
+// has no others than it knows. A type that goes both ways has two schemas therefore. The host's are made first: they have
+// the type's name, and the others that name with "Input" behind it.
 type schemas struct {
-	prefix string // of references, as "#/components/schemas/"
-	named  map[string]*Schema
-	types  map[string]reflect.Type
+	input    bool // these are of what the host is sent
+	comments comments
+	named    map[string]*Schema
+	types    map[string]made
 }
 
-func newSchemas() *schemas {
-	return &schemas{prefix: "#/components/schemas/", named: map[string]*Schema{}, types: map[string]reflect.Type{}}
+// made is what a named schema was made of.
+type made struct {
+	of    reflect.Type
+	input bool
 }
 
-// special are the types that write their JSON themselves.
-func special(t reflect.Type) *Schema {
-	switch t {
+func newSchemas(c comments) *schemas {
+	return &schemas{comments: c, named: map[string]*Schema{}, types: map[string]made{}}
+}
+
+// inputs returns the maker of the schemas of what the host is sent.
+func (s *schemas) inputs() *schemas {
+	other := *s
+	other.input = true
+	return &other
+}
+
+// refersTo is where a named schema is, in both kinds of documents.
+const refersTo = "#/components/schemas/"
+
+// of returns the schema of a type, as encoding/json reads and writes it.
+func (s *schemas) of(t reflect.Type) *Schema {
+	switch t { // those that write their JSON themselves
 	case reflect.TypeFor[time.Time]():
 		return &Schema{Type: "string", Format: "date-time"}
 	case reflect.TypeFor[time.Duration]():
-		return &Schema{Type: "integer", Description: "nanoseconds"}
+		return &Schema{Type: "integer", Format: "int64", Description: "nanoseconds"}
 	case reflect.TypeFor[json.RawMessage]():
 		return &Schema{}
 	case reflect.TypeFor[api.Metadata]():
 		value := &Schema{Type: []string{"string", "number", "boolean"}}
-		return &Schema{Type: "object", Additional: value, Description: "a number written with a point or an exponent is a float, another one an integer"}
-	case reflect.TypeFor[api.Outcome]():
-		return &Schema{Type: "string", Enum: []string{string(api.Finished), string(api.Stopped), string(api.Died)}}
-	}
-	return nil
-}
-
-// of returns the schema of a type, as encoding/json reads and writes it.
-func (s *schemas) of(t reflect.Type) *Schema {
-	if known := special(t); known != nil {
-		return known
+		return s.plain(t, &Schema{Type: "object", Additional: value})
 	}
 	switch t.Kind() {
 	case reflect.Bool:
 		return &Schema{Type: "boolean"}
 	case reflect.String:
+		if t.PkgPath() != "" {
+			return s.plain(t, &Schema{Type: "string"})
+		}
 		return &Schema{Type: "string"}
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32:
 		return &Schema{Type: "integer"}
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return &Schema{Type: "integer", Minimum: new(int)}
-	case reflect.Float32, reflect.Float64:
-		return &Schema{Type: "number"}
+	case reflect.Int64:
+		return &Schema{Type: "integer", Format: "int64"}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return &Schema{Type: "integer", Minimum: new(float64)}
+	case reflect.Uint64:
+		return &Schema{Type: "integer", Format: "uint64", Minimum: new(float64)}
+	case reflect.Float32:
+		return &Schema{Type: "number", Format: "float"}
+	case reflect.Float64:
+		return &Schema{Type: "number", Format: "double"}
 	case reflect.Interface:
 		return &Schema{}
 	case reflect.Pointer:
@@ -87,93 +112,62 @@ func (s *schemas) of(t reflect.Type) *Schema {
 	case reflect.Map:
 		return &Schema{Type: "object", Additional: s.of(t.Elem())}
 	case reflect.Struct:
-		return s.reference(t)
+		return s.object(t)
 	}
 	panic(fmt.Sprintf("describe: no JSON for %s", t)) // found by the test that describes everything
 }
 
-// reference names a struct's schema, and makes it if it is the first to do so.
-func (s *schemas) reference(t reflect.Type) *Schema {
-	name := typeName(t)
-	if other, ok := s.types[name]; ok && other != t {
-		panic(fmt.Sprintf("describe: %s and %s have the same name", other, t)) // likewise
+// plain names the schema of a type that is the same both ways, and says what the type's comment and its constants do.
+func (s *schemas) plain(t reflect.Type, schema *Schema) *Schema {
+	name := Name(t)
+	if known, ok := s.types[name]; !ok {
+		said := s.comments.of(t)
+		schema.Description, schema.Enum = said.withValues(), said.values()
+		s.types[name], s.named[name] = made{of: t}, schema
+	} else if known.of != t {
+		panic(sameName(known.of, t))
 	}
-	if s.types[name] == nil {
-		s.types[name] = t
-		object := &Schema{Type: "object", Properties: map[string]*Schema{}}
+	return &Schema{Ref: refersTo + name}
+}
+
+// object names a struct's schema, and makes it if it is the first to do so.
+func (s *schemas) object(t reflect.Type) *Schema {
+	name := Name(t)
+	if s.input && s.types[name] == (made{of: t}) {
+		name += "Input"
+	}
+	known, ok := s.types[name]
+	if ok && known != (made{t, s.input}) {
+		panic(sameName(known.of, t))
+	}
+	if !ok {
+		s.types[name] = made{t, s.input}
+		object := &Schema{Type: "object", Description: s.comments.of(t).Text, Properties: map[string]*Schema{}}
 		s.named[name] = object // before its fields: they may be of its own type
+		if s.input {
+			object.Additional = false
+		}
 		for _, f := range fields(t) {
-			object.Properties[f.name] = s.field(f)
-			if f.required {
+			object.Properties[f.name] = s.property(f)
+			if s.requires(f) {
 				object.Required = append(object.Required, f.name)
 			}
 		}
 	}
-	return &Schema{Ref: s.prefix + name}
+	return &Schema{Ref: refersTo + name}
 }
 
-// field is the schema of a field, with its tag "doc" as the description. What may be nil and is not left out then is null.
-func (s *schemas) field(f field) *Schema {
-	schema := s.of(f.of)
-	if f.doc != "" {
-		schema.Description = f.doc // beside a reference, too: draft 2020-12 allows it
-	}
-	if kind := f.of.Kind(); f.required && (kind == reflect.Slice || kind == reflect.Map || kind == reflect.Pointer) {
-		if name, ok := schema.Type.(string); ok {
-			schema.Type = []string{name, "null"}
-		} else {
-			schema = &Schema{AnyOf: []*Schema{schema, {Type: "null"}}}
-		}
-	}
-	return schema
+// sameName is found by the tests that describe everything.
+func sameName(one, other reflect.Type) string {
+	return fmt.Sprintf("describe: %s and %s have the same name", one, other)
 }
 
-func typeName(t reflect.Type) string {
+// Name is the name of a type's schema.
+func Name(t reflect.Type) string {
 	name := []rune(t.Name())
 	if len(name) == 0 {
 		panic(fmt.Sprintf("describe: %s has no name", t))
 	}
 	name[0] = unicode.ToUpper(name[0])
 	return string(name)
-}
-
-// field is a field of a JSON object.
-type field struct {
-	name     string
-	of       reflect.Type
-	required bool // it is never left out
-	doc      string
-}
-
-// fields returns the fields of a struct as encoding/json sees them: those of embedded structs are its own, and the
-// outermost counts where names are the same.
-func fields(t reflect.Type) (all []field) {
-	at := map[string]int{}
-	depth := map[string]int{}
-	var add func(t reflect.Type, level int)
-	add = func(t reflect.Type, level int) {
-		for i := range t.NumField() {
-			f := t.Field(i)
-			name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct {
-				add(f.Type, level+1)
-				continue
-			}
-			if !f.IsExported() || name == "-" {
-				continue
-			}
-			if name == "" {
-				name = f.Name
-			}
-			made := field{name, f.Type, !strings.Contains(options, "omit"), f.Tag.Get("doc")}
-			if old, ok := at[name]; !ok {
-				at[name], depth[name] = len(all), level
-				all = append(all, made)
-			} else if level < depth[name] {
-				all[old], depth[name] = made, level
-			}
-		}
-	}
-	add(t, 0)
-	return all
 }

@@ -2,6 +2,7 @@ package describe
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -10,56 +11,84 @@ import (
 )
 
 type inner struct {
-	Name string `json:"name" doc:"the inner one"`
-	Kind int    `json:"kind"`
+	Name string `json:"name"`
+	Kind int    `json:"kind" schema:"optional,minimum=1,maximum=3,default=2"`
 }
+
+type colour string
 
 type sample struct {
 	inner
-	Name  string            `json:"name,omitempty"` // hides the embedded one
-	Plain int               // without a tag
-	Count uint64            `json:"count"`
-	At    time.Time         `json:"at,omitzero"`
-	Wait  time.Duration     `json:"wait,omitempty"`
-	Bytes []byte            `json:"bytes,omitempty"`
-	List  []inner           `json:"list"`
-	Maybe *sample           `json:"maybe"`
-	Map   map[string]string `json:"map,omitempty"`
-	Meta  api.Metadata      `json:"meta,omitempty"`
-	Any   any               `json:"any,omitempty"`
-	Never func()            `json:"-"`
-	lower int
+	Name   string            `json:"name,omitempty"` // hides the embedded one
+	Plain  int               // without a tag
+	Count  uint64            `json:"count"`
+	At     time.Time         `json:"at,omitzero"`
+	Wait   time.Duration     `json:"wait,omitempty" schema:"minimum=0"`
+	Bytes  []byte            `json:"bytes,omitempty"`
+	List   []inner           `json:"list"`
+	Maybe  *sample           `json:"maybe"`
+	Map    map[string]string `json:"map,omitempty"`
+	Meta   api.Metadata      `json:"meta,omitempty"`
+	Any    any               `json:"any,omitempty"`
+	Colour colour            `json:"colour,omitempty"`
+	Kinds  string            `json:"kinds,omitempty" schema:"enum=a|b,default=b"`
+	Never  func()            `json:"-"`
+	lower  int
+}
+
+var said = comments{
+	"describe.inner":  {Text: "Inner is inside.", Fields: map[string]string{"name": "the inner one", "kind": "1 to 3"}},
+	"describe.sample": {Fields: map[string]string{"wait": "how long", "list": "all of them", "maybe": "another"}},
+	"describe.colour": {Text: "Colour is one of two.", Values: []Value{{"red", "as roses"}, {"", "none"}}},
 }
 
 // TestSchemas: what encoding/json does with a struct is what its schema says.
 func TestSchemas(t *testing.T) {
-	made := newSchemas()
-	if ref := made.of(reflect.TypeFor[sample]()); ref.Ref != "#/components/schemas/Sample" {
+	told := newSchemas(said)
+	asked := told.inputs()
+	if ref := told.of(reflect.TypeFor[sample]()); ref.Ref != "#/components/schemas/Sample" {
 		t.Errorf("reference %q", ref.Ref)
 	}
-	got, err := json.Marshal(made.named["Sample"])
-	if err != nil {
-		t.Fatal(err)
+	if ref := asked.of(reflect.TypeFor[sample]()); ref.Ref != "#/components/schemas/SampleInput" {
+		t.Errorf("reference %q of what the host is sent", ref.Ref)
 	}
-	const want = `{"type":"object","properties":{` +
+	// %s is where what is told and what is asked differ.
+	const whole = `{"type":"object","properties":{` +
 		`"Plain":{"type":"integer"},` +
 		`"any":{},` +
 		`"at":{"type":"string","format":"date-time"},` +
 		`"bytes":{"type":"string","contentEncoding":"base64"},` +
-		`"count":{"type":"integer","minimum":0},` +
-		`"kind":{"type":"integer"},` +
-		`"list":{"type":["array","null"],"items":{"$ref":"#/components/schemas/Inner"}},` +
+		`"colour":{"$ref":"#/components/schemas/Colour"},` +
+		`"count":{"type":"integer","format":"uint64","minimum":0},` +
+		`"kind":{"type":"integer","description":"1 to 3","default":2,"minimum":1,"maximum":3},` +
+		`"kinds":{"type":"string","enum":["a","b"],"default":"b"},` +
+		`"list":%s,` +
 		`"map":{"type":"object","additionalProperties":{"type":"string"}},` +
-		`"maybe":{"anyOf":[{"$ref":"#/components/schemas/Sample"},{"type":"null"}]},` +
-		`"meta":{"type":"object","description":"a number written with a point or an exponent is a float, another one an integer","additionalProperties":{"type":["string","number","boolean"]}},` +
+		`"maybe":%s,` +
+		`"meta":{"$ref":"#/components/schemas/Metadata"},` +
 		`"name":{"type":"string"},` +
-		`"wait":{"type":"integer","description":"nanoseconds"}` +
-		`},"required":["kind","Plain","count","list","maybe"]}`
-	if string(got) != want {
-		t.Errorf("schema\n%s\nwant\n%s", got, want)
-	}
-	if doc := made.named["Inner"].Properties["name"].Description; doc != "the inner one" {
-		t.Errorf("description %q", doc)
+		`"wait":{"type":"integer","format":"int64","description":"how long; nanoseconds","minimum":0}` +
+		`},"required":[%s]%s}`
+	for name, want := range map[string]string{
+		"Sample": fmt.Sprintf(whole,
+			`{"type":["array","null"],"description":"all of them","items":{"$ref":"#/components/schemas/Inner"}}`,
+			`{"description":"another","anyOf":[{"$ref":"#/components/schemas/Sample"},{"type":"null"}]}`,
+			`"kind","Plain","count","list","maybe"`, ``),
+		"SampleInput": fmt.Sprintf(whole,
+			`{"type":"array","description":"all of them","items":{"$ref":"#/components/schemas/InnerInput"}}`,
+			`{"$ref":"#/components/schemas/SampleInput","description":"another"}`,
+			`"Plain","count","list","maybe"`, `,"additionalProperties":false`),
+		"Inner":    `{"type":"object","description":"Inner is inside.","properties":{"kind":{"type":"integer","description":"1 to 3","default":2,"minimum":1,"maximum":3},"name":{"type":"string","description":"the inner one"}},"required":["name","kind"]}`,
+		"Colour":   `{"type":"string","description":"Colour is one of two.\n\n- ` + "`\\\"red\\\"`: as roses\\n- `\\\"\\\"`: none" + `","enum":["red",""]}`,
+		"Metadata": `{"type":"object","additionalProperties":{"type":["string","number","boolean"]}}`,
+	} {
+		got, err := json.Marshal(told.named[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != want {
+			t.Errorf("%s\n%s\nwant\n%s", name, got, want)
+		}
 	}
 	// And encoding/json agrees on the names.
 	text, err := json.Marshal(sample{lower: 1})
@@ -71,11 +100,11 @@ func TestSchemas(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name := range object {
-		if made.named["Sample"].Properties[name] == nil {
+		if told.named["Sample"].Properties[name] == nil {
 			t.Errorf("encoding/json writes %q, which the schema does not have", name)
 		}
 	}
-	for _, name := range made.named["Sample"].Required {
+	for _, name := range told.named["Sample"].Required {
 		if _, ok := object[name]; !ok {
 			t.Errorf("the schema requires %q, which encoding/json does not write", name)
 		}
@@ -88,7 +117,7 @@ func TestSchemasOfTheSameName(t *testing.T) {
 			t.Error("two types went by one name")
 		}
 	}()
-	made := newSchemas()
+	made := newSchemas(nil)
 	made.of(reflect.TypeFor[inner]())
 	type Inner struct{ Other int }
 	made.of(reflect.TypeFor[Inner]())

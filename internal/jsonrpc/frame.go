@@ -27,8 +27,8 @@ const maxIDBytes = 128
 
 // Error is an error of the far side.
 type Error struct {
-	Code    int    `json:"code"`
-	Message string `json:"message"`
+	Code    int    `json:"code"`    // what kind of error it is
+	Message string `json:"message"` // what went wrong, for people
 }
 
 func (e *Error) Error() string { return e.Message }

@@ -26,10 +26,16 @@ type document struct {
 		Summary string `json:"summary"`
 		Tags    []struct{ Name string }
 		Params  []struct {
-			Name     string
-			Required bool
+			Name, Description string
+			Required          bool
 		}
 		Result *struct{ Name string }
+	}
+	Components struct {
+		Schemas map[string]struct {
+			Description string
+			Properties  map[string]struct{ Description string }
+		}
 	}
 	compiler *jsonschema.Compiler
 	t        *testing.T
@@ -314,12 +320,27 @@ func TestEveryMethodIsAsItsDescriptionSays(t *testing.T) {
 		if m.Summary == "" {
 			t.Errorf("%s is not described", m.Name)
 		}
+		for _, p := range m.Params {
+			if p.Description == "" {
+				t.Errorf("%s of %s is not described", p.Name, m.Name)
+			}
+		}
 		switch m.Name {
 		case "shutdown": // the backend of this test is no daemon that could be asked
 			continue
 		}
 		if !called[m.Name] {
 			t.Errorf("%s is described, but was not seen here", m.Name)
+		}
+	}
+	for name, schema := range d.Components.Schemas {
+		if schema.Description == "" {
+			t.Errorf("%s is not described", name)
+		}
+		for property, of := range schema.Properties {
+			if of.Description == "" {
+				t.Errorf("%s.%s is not described", name, property)
+			}
 		}
 	}
 	if path := os.Getenv("COMA_OPENRPC"); path != "" { // for validators of others

@@ -12,22 +12,22 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/jsonrpc"
 )
 
-// wireMessage is a message as it crosses. Text that is not UTF-8, or that JSON would blow up, goes as base64 in data.
+// wireMessage is a message as it crosses. Text that is not UTF-8, or that JSON would blow up, goes as base64 in Data.
 type wireMessage struct {
-	ID            string            `json:"id,omitempty"`
-	Seq           uint64            `json:"seq,omitempty"`
-	From          string            `json:"from,omitempty"`
-	To            string            `json:"to,omitempty"`
-	Topic         string            `json:"topic,omitempty"`
-	Time          int64             `json:"time,omitempty"` // nanoseconds since 1970
-	Text          string            `json:"text,omitempty"`
-	Data          string            `json:"data,omitempty"` // base64 (RFC 4648, padded), instead of text
-	ContentType   string            `json:"content_type,omitempty"`
-	Headers       map[string]string `json:"headers,omitempty"`
-	ReplyTo       string            `json:"reply_to,omitempty"`
-	CorrelationID string            `json:"correlation_id,omitempty"`
-	Deadline      int64             `json:"deadline,omitempty"` // nanoseconds since 1970
-	Deaths        int               `json:"deaths,omitempty"`
+	ID            string            `json:"id,omitempty"`             // unique among all messages; made by the host if not given
+	Seq           uint64            `json:"seq,omitempty"`            // its place in the mailbox, from 1; set by the host
+	From          string            `json:"from,omitempty"`           // who sent it: "agent/module", "mqtt:" and a client's id, "cli" or "rest"; set by the host where a module sends
+	To            string            `json:"to,omitempty"`             // for whom: "agent/module", or "module" of the same agent
+	Topic         string            `json:"topic,omitempty"`          // of what came by a subscription
+	Time          int64             `json:"time,omitempty"`           // when the host accepted it, in nanoseconds since 1970; set by the host
+	Text          string            `json:"text,omitempty"`           // at most 16 MiB
+	Data          string            `json:"data,omitempty"`           // base64 (RFC 4648, padded), instead of the text
+	ContentType   string            `json:"content_type,omitempty"`   // what kind of text or bytes it is, as "application/json"
+	Headers       map[string]string `json:"headers,omitempty"`        // whatever else the receiver is to know, as "traceparent"
+	ReplyTo       string            `json:"reply_to,omitempty"`       // where an answer is expected: a module, or a topic
+	CorrelationID string            `json:"correlation_id,omitempty"` // by which the sender will know the answer
+	Deadline      int64             `json:"deadline,omitempty"`       // until when it is of use, in nanoseconds since 1970; for the receiver to heed
+	Deaths        int               `json:"deaths,omitempty"`         // how often a module died while it had this message in hand
 }
 
 func toWire(m api.Message) wireMessage {

@@ -80,7 +80,7 @@ const (
 // Claim says who opens a session, and what of the module it is to have.
 type Claim struct {
 	api.Identity
-	Mode   Mode   `json:"mode,omitempty"`
+	Mode   Mode   `json:"mode,omitempty"`   // how it relates to the module's seat
 	Resume bool   `json:"resume,omitempty"` // this very session again, after the connection was lost
 	Hand   uint64 `json:"hand,omitempty"`   // with Resume: the message that the module has in hand, by its seq; 0: none
 	Done   uint64 `json:"done,omitempty"`   // with Resume: all up to here are finished with
@@ -95,22 +95,25 @@ const (
 	// Guest speaks as the module and leaves its seat alone: it does not receive. What it subscribes to, the module hears.
 	Guest Mode = "guest"
 	// Continue takes up the seat of this generation as it was left: the message in hand still is. For programs that
-	// come and go while their module lives on, one at a time: ErrInUse where another is connected. When the connection
+	// come and go while their module lives on, one at a time: error 1009 where another is connected. When the connection
 	// ends without "close", the seat waits for the next, for as long as the module lives.
 	Continue Mode = "continue"
 )
 
+// openResult says that the session is open.
 type openResult struct {
 	Version string `json:"version"`        // of the host
-	Hand    uint64 `json:"hand,omitempty"` // with Continue: the message in hand, by its seq: the next ack finishes with it
+	Hand    uint64 `json:"hand,omitempty"` // with mode "continue": the message in hand, by its seq: the next ack finishes with it
 }
 
+// closeParams say how a module ended.
 type closeParams struct {
-	Outcome api.Outcome `json:"outcome"`
+	Outcome api.Outcome `json:"outcome"`        // how it ended, which decides what becomes of the message in hand
 	Done    uint64      `json:"done,omitempty"` // all up to here are finished with
 	Hand    uint64      `json:"hand,omitempty"` // the message that the module has in hand; 0: none
 }
 
+// nextParams say how far a module has come.
 type nextParams struct {
 	Ack uint64 `json:"ack,omitempty"` // all up to and including this seq are finished with
 }
@@ -135,112 +138,132 @@ func (p *nextParams) parse(data []byte) error {
 	return json.Unmarshal(data, p)
 }
 
+// sendParams are a message to be sent.
 type sendParams struct {
 	wireMessage
 	Resent bool `json:"resent,omitempty"` // the connection was lost before the first attempt was answered
 }
 
+// endedParams say how a generation of a module ended.
 type endedParams struct {
 	api.Identity
-	Outcome api.Outcome `json:"outcome"`
+	Outcome api.Outcome `json:"outcome"` // how it ended, which decides what becomes of the message in hand
 }
 
+// pattern says which topics are meant.
 type pattern struct {
-	Pattern string `json:"pattern"`
+	Pattern string `json:"pattern"` // of MQTT, with + and #
 }
 
+// textParams are a text.
 type textParams struct {
-	Text string `json:"text"`
+	Text string `json:"text"` // as it is; a question has no line end, nor has its answer
 }
 
+// count is how many there are, or were.
 type count struct {
-	Count int `json:"count"`
+	Count int `json:"count"` // how many
 }
 
+// kept is a value that a module keeps for its later generations.
 type kept struct {
-	Key   string `json:"key"`
-	Value []byte `json:"value,omitempty"`
-	Found bool   `json:"found,omitempty"`
+	Key   string `json:"key"`             // its name; a module has at most 1000
+	Value []byte `json:"value,omitempty"` // at most 1 MiB
+	Found bool   `json:"found,omitempty"` // there is a value
 }
 
+// moduleParams say which module is meant.
 type moduleParams struct {
-	Module string `json:"module"`
+	Module string `json:"module"` // the module's name
 }
 
+// consoleParams are what a module says to the outside.
 type consoleParams struct {
-	Module string        `json:"module"`
-	Text   string        `json:"text,omitempty"`
-	Entry  *api.LogEntry `json:"entry,omitempty"`
+	Module string        `json:"module"`          // who says it
+	Text   string        `json:"text,omitempty"`  // what is shown, or asked
+	Entry  *api.LogEntry `json:"entry,omitempty"` // what is logged
 }
 
+// mailboxParams say what is meant of which mailboxes.
 type mailboxParams struct {
-	Agent  string   `json:"agent"`
-	Module string   `json:"module,omitempty"`
-	Dead   bool     `json:"dead,omitempty"`
-	IDs    []string `json:"ids,omitempty"`
+	Agent  string   `json:"agent"`            // the agent's name
+	Module string   `json:"module,omitempty"` // the module's name; not needed where all of an agent's are meant
+	Dead   bool     `json:"dead,omitempty"`   // its dead letters rather than what waits
+	IDs    []string `json:"ids,omitempty"`    // of letters; all of them if not given
 }
 
 // memoryOf says whose memory is meant.
 type memoryOf struct {
-	Agent string `json:"agent,omitempty"` // "": the module's own
+	Agent string `json:"agent,omitempty"` // the agent's name; "": the module's own
 }
 
 func (m memoryOf) agent() string { return m.Agent }
 
+// recordsParams are records to be stored or changed.
 type recordsParams struct {
 	memoryOf
-	Records []api.Record `json:"records"`
+	Records []api.Record `json:"records"` // to change one, give its id and what is to be different
 }
 
+// selectParams say which records are meant.
 type selectParams struct {
 	memoryOf
-	Select api.Selection `json:"select,omitzero"`
+	Select api.Selection `json:"select,omitzero"` // which records; all, if not given
 }
 
+// queryParams ask for the nearest records.
 type queryParams struct {
 	memoryOf
-	Query api.Query `json:"query"`
+	Query api.Query `json:"query"` // what they are to be near to
 }
 
+// retrieveParams ask for records by a retriever.
 type retrieveParams struct {
 	memoryOf
-	Retrieval api.Retrieval `json:"retrieval"`
+	Retrieval api.Retrieval `json:"retrieval"` // by which retriever, and what it goes by
 }
 
+// whichParams say which records are meant: by their ids, by a filter, or those that both say.
 type whichParams struct {
 	memoryOf
-	IDs    []string    `json:"ids,omitempty"`
-	Filter *api.Filter `json:"filter,omitempty"`
+	IDs    []string    `json:"ids,omitempty"`    // of records
+	Filter *api.Filter `json:"filter,omitempty"` // what the records must be like
 }
 
+// countParams say which records are counted.
 type countParams struct {
 	memoryOf
-	Filter *api.Filter `json:"filter,omitempty"`
+	Filter *api.Filter `json:"filter,omitempty"` // what the records must be like; any, if not given
 }
 
+// agentParams say which agent is meant.
 type agentParams struct {
-	Agent string `json:"agent"`
+	Agent string `json:"agent"` // the agent's name
 }
 
 // none is no parameters, or no result: an empty object.
 type none struct{}
 
+// memoriesParams say which memories are meant.
 type memoriesParams struct {
-	All bool `json:"all,omitempty"`
+	All bool `json:"all,omitempty"` // the other collections of Chroma clients, too
 }
 
+// embedderParams say whose vectors an agent's memory is to have.
 type embedderParams struct {
-	Agent    string `json:"agent"`
-	Embedder string `json:"embedder,omitempty"`
+	Agent    string `json:"agent"`              // the agent's name
+	Embedder string `json:"embedder,omitempty"` // by name; the host's default if not given
 }
 
+// progressParams say how far the work has come.
 type progressParams struct {
-	Done  int `json:"done"`
-	Total int `json:"total"`
+	Done  int `json:"done"`  // records
+	Total int `json:"total"` // records, of all that there are to do
 }
 
+// memoryFile says which file has, or is to have, an agent's memory.
 type memoryFile struct {
-	Agent   string `json:"agent"`
-	Path    string `json:"path"`
-	Replace bool   `json:"replace,omitempty"`
+	Agent   string `json:"agent"`             // the agent's name
+	Path    string `json:"path"`              // on the host's machine; it ends in .json or .jsonl.gz
+	Replace bool   `json:"replace,omitempty"` // what is there goes first; without it, restoring is refused where records are
 }

@@ -13,19 +13,20 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/describe"
 )
 
-// Heard is something published.
+// Heard is something published. The event "listening", which comes first, has nothing of it.
 type Heard struct {
-	Topic  string    `json:"topic"`
-	From   string    `json:"from,omitempty"`
-	Time   time.Time `json:"time"`
-	Text   string    `json:"text,omitempty"`
-	Base64 []byte    `json:"base64,omitempty" doc:"instead of text, where that is not UTF-8"`
-	Retain bool      `json:"retain,omitempty"`
-	Missed int       `json:"missed,omitempty" doc:"how many were left out before this one: the listener was too slow"`
+	Topic  string    `json:"topic"`            // on which it was published
+	From   string    `json:"from,omitempty"`   // who published it: "agent/module", "mqtt:" and a client's id, or "rest"
+	Time   time.Time `json:"time"`             // when it came to the host
+	Text   string    `json:"text,omitempty"`   // what was published
+	Base64 []byte    `json:"base64,omitempty"` // instead of the text, where that is not UTF-8
+	Retain bool      `json:"retain,omitempty"` // the broker had kept it for those who come later
+	Missed int       `json:"missed,omitempty"` // how many were left out before this one: the listener was too slow
 }
 
+// listenQuery says what one listens to.
 type listenQuery struct {
-	Pattern string `json:"pattern,omitempty" doc:"MQTT pattern, with + and #; all messages to modules if not given"`
+	Pattern string `json:"pattern,omitempty"` // an MQTT pattern, with + and #; all messages to modules if not given
 }
 
 const (
@@ -39,7 +40,8 @@ const (
 func listenRoute(path, id, summary string) route {
 	return route{
 		Operation: describe.Operation{
-			Method: "GET", Path: path, ID: id, Summary: summary, Query: typeOf[listenQuery](), Result: reflect.TypeFor[Heard](), Stream: true, Status: http.StatusOK,
+			Method: "GET", Path: path, ID: id, Summary: summary, Stream: true, Status: http.StatusOK,
+			Names: reflect.TypeFor[names](), Query: typeOf[listenQuery](), Result: typeOf[Heard](),
 		},
 		serve: func(w http.ResponseWriter, r *http.Request) {
 			a, err := read[listenQuery, none](w, r)

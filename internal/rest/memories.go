@@ -15,35 +15,64 @@ const (
 	mostRecords  = 10_000
 )
 
+// memoriesQuery says which memories are meant.
 type memoriesQuery struct {
-	All bool `json:"all,omitempty" doc:"the other collections of Chroma clients, too"`
+	All bool `json:"all,omitempty"` // the other collections of Chroma clients, too
 }
 
+// recordsQuery says which records are meant.
 type recordsQuery struct {
-	Limit   int       `json:"limit,omitempty" doc:"how many; 100 if not given, at most 10000"`
-	Offset  int       `json:"offset,omitempty" doc:"records to pass over first"`
-	Oldest  bool      `json:"oldest,omitempty" doc:"begin with the oldest"`
-	Since   time.Time `json:"since,omitzero" doc:"of this time or later (RFC 3339)"`
-	Until   time.Time `json:"until,omitzero" doc:"before this time (RFC 3339)"`
-	Vectors bool      `json:"vectors,omitempty" doc:"with their vectors"`
+	Limit   int       `json:"limit,omitempty" schema:"minimum=0,maximum=10000,default=100"` // how many at most
+	Offset  int       `json:"offset,omitempty" schema:"minimum=0,default=0"`                // records to pass over first
+	Oldest  bool      `json:"oldest,omitempty"`                                             // begin with the oldest
+	Since   time.Time `json:"since,omitzero"`                                               // of this time or later (RFC 3339)
+	Until   time.Time `json:"until,omitzero"`                                               // before this time (RFC 3339)
+	Vectors bool      `json:"vectors,omitempty"`                                            // with their vectors
 }
 
+// newMemory says how a memory is to be made.
 type newMemory struct {
-	Embedder string `json:"embedder,omitempty" doc:"by its name; the memory's usual one if not given"`
+	Embedder string `json:"embedder,omitempty"` // whose vectors it is to have, by name; the host's default if not given
 }
 
 // Records are records to be stored or changed.
 type Records struct {
-	Records []api.Record `json:"records"`
+	Records []api.Record `json:"records"` // to change one, give its id and what is to be different
 }
 
+// Selection says which records are meant.
+type Selection struct {
+	api.Selection
+	Limit int `json:"limit,omitempty" schema:"minimum=0,maximum=10000,default=100"` // how many at most
+}
+
+// Query asks for the records nearest to a text, or to a vector where that is given.
+type Query struct {
+	api.Query
+	K int `json:"k,omitempty" schema:"minimum=0,maximum=10000,default=10"` // how many at most
+}
+
+// Retrieval asks for records by a retriever: exactly one of by_time, time_weighted, alpha_beta and marginal_relevance.
+// What they reckon is told in docs/memory.md.
+type Retrieval struct {
+	api.Retrieval
+	K int `json:"k,omitempty" schema:"minimum=0,maximum=10000,default=10"` // how many at most
+}
+
+// stored says what was stored.
+type stored struct {
+	IDs []string `json:"ids"` // of all records, in the order in which they were given
+}
+
+// which says what records are meant: by their ids, by a filter, or those that both say.
 type which struct {
-	IDs    []string    `json:"ids,omitempty"`
-	Filter *api.Filter `json:"filter,omitempty"`
+	IDs    []string    `json:"ids,omitempty"`    // of records
+	Filter *api.Filter `json:"filter,omitempty"` // what the records must be like
 }
 
+// filtered says what records are meant.
 type filtered struct {
-	Filter *api.Filter `json:"filter,omitempty"`
+	Filter *api.Filter `json:"filter,omitempty"` // what the records must be like; any, if not given
 }
 
 func memories(ctx context.Context, a asked[memoriesQuery, none]) ([]api.MemoryInfo, error) {
@@ -106,12 +135,13 @@ func records(ctx context.Context, a asked[recordsQuery, none]) ([]api.Record, er
 	})
 }
 
-func getRecords(ctx context.Context, a asked[none, api.Selection]) ([]api.Record, error) {
-	var err error
-	if a.body.Limit, err = limited(a.body.Limit); err != nil {
+func getRecords(ctx context.Context, a asked[none, Selection]) ([]api.Record, error) {
+	limit, err := limited(a.body.Limit)
+	if err != nil {
 		return nil, err
 	}
-	return with(ctx, a, func(m api.Memory) ([]api.Record, error) { return list(m.Get(ctx, a.body)) })
+	a.body.Selection.Limit = limit
+	return with(ctx, a, func(m api.Memory) ([]api.Record, error) { return list(m.Get(ctx, a.body.Selection)) })
 }
 
 func record(ctx context.Context, a asked[none, none]) (api.Record, error) {
@@ -139,10 +169,10 @@ func deleteRecord(ctx context.Context, a asked[none, none]) (none, error) {
 	})
 }
 
-func addRecords(ctx context.Context, a asked[none, Records]) (ids, error) {
-	return with(ctx, a, func(m api.Memory) (ids, error) {
-		added, err := m.Add(ctx, a.body.Records)
-		return ids{added}, err
+func addRecords(ctx context.Context, a asked[none, Records]) (stored, error) {
+	return with(ctx, a, func(m api.Memory) (stored, error) {
+		added, err := list(m.Add(ctx, a.body.Records))
+		return stored{added}, err
 	})
 }
 
@@ -157,24 +187,20 @@ func clearRecords(ctx context.Context, a asked[none, none]) (counted, error) {
 	})
 }
 
-func queryRecords(ctx context.Context, a asked[none, api.Query]) ([]api.Match, error) {
-	if err := bounded(a.body); err != nil {
+func queryRecords(ctx context.Context, a asked[none, Query]) ([]api.Match, error) {
+	if _, err := limited(a.body.K); err != nil {
 		return nil, err
 	}
-	return with(ctx, a, func(m api.Memory) ([]api.Match, error) { return list(m.Query(ctx, a.body)) })
+	a.body.Query.K = a.body.K // what 0 stands for is the memory's to say
+	return with(ctx, a, func(m api.Memory) ([]api.Match, error) { return list(m.Query(ctx, a.body.Query)) })
 }
 
-func retrieveRecords(ctx context.Context, a asked[none, api.Retrieval]) ([]api.Match, error) {
-	if err := bounded(a.body.Query); err != nil {
+func retrieveRecords(ctx context.Context, a asked[none, Retrieval]) ([]api.Match, error) {
+	if _, err := limited(a.body.K); err != nil {
 		return nil, err
 	}
-	return with(ctx, a, func(m api.Memory) ([]api.Match, error) { return list(m.Retrieve(ctx, a.body)) })
-}
-
-// bounded checks how many records are asked for; what 0 stands for is the memory's to say.
-func bounded(q api.Query) error {
-	_, err := limited(q.K)
-	return err
+	a.body.Retrieval.K = a.body.K // likewise
+	return with(ctx, a, func(m api.Memory) ([]api.Match, error) { return list(m.Retrieve(ctx, a.body.Retrieval)) })
 }
 
 func countRecords(ctx context.Context, a asked[none, filtered]) (counted, error) {

@@ -18,47 +18,51 @@ const patience = 30 * time.Second
 
 // NewMessage is a message to be sent.
 type NewMessage struct {
-	ID            string            `json:"id,omitempty" doc:"a name of your own, unique among all messages; made if not given"`
-	Text          string            `json:"text,omitempty"`
-	Base64        []byte            `json:"base64,omitempty" doc:"instead of text, for bytes that are not UTF-8"`
-	ContentType   string            `json:"content_type,omitempty"`
-	Headers       map[string]string `json:"headers,omitempty"`
-	ReplyTo       string            `json:"reply_to,omitempty"`
-	CorrelationID string            `json:"correlation_id,omitempty"`
-	Deadline      time.Time         `json:"deadline,omitzero"`
+	ID            string            `json:"id,omitempty"`             // a name of your own, unique among all messages; made if not given
+	Text          string            `json:"text,omitempty"`           // at most 16 MiB
+	Base64        []byte            `json:"base64,omitempty"`         // instead of the text, for bytes that are not UTF-8
+	ContentType   string            `json:"content_type,omitempty"`   // what kind of text or bytes it is, as "application/json"
+	Headers       map[string]string `json:"headers,omitempty"`        // whatever else the receiver is to know, as "traceparent"
+	ReplyTo       string            `json:"reply_to,omitempty"`       // where an answer is expected: a module, or a topic
+	CorrelationID string            `json:"correlation_id,omitempty"` // by which you will know the answer
+	Deadline      time.Time         `json:"deadline,omitzero"`        // until when the message is of use; for the receiver to heed
 }
 
 // Message is a message that waits.
 type Message struct {
-	ID            string            `json:"id"`
-	From          string            `json:"from,omitempty"`
-	To            string            `json:"to,omitempty"`
-	Topic         string            `json:"topic,omitempty"`
-	Time          time.Time         `json:"time,omitzero"`
-	Text          string            `json:"text,omitempty"`
-	Base64        []byte            `json:"base64,omitempty" doc:"instead of text, where that is not UTF-8"`
-	ContentType   string            `json:"content_type,omitempty"`
-	Headers       map[string]string `json:"headers,omitempty"`
-	ReplyTo       string            `json:"reply_to,omitempty"`
-	CorrelationID string            `json:"correlation_id,omitempty"`
-	Deadline      time.Time         `json:"deadline,omitzero"`
-	Deaths        int               `json:"deaths,omitempty" doc:"how often the module died while it had this message in hand"`
+	ID            string            `json:"id"`                       // unique among all messages
+	From          string            `json:"from,omitempty"`           // who sent it: "agent/module", "mqtt:" and a client's id, "cli" or "rest"
+	To            string            `json:"to,omitempty"`             // whose mailbox it is in, as "agent/module"
+	Topic         string            `json:"topic,omitempty"`          // of what came by a subscription
+	Time          time.Time         `json:"time,omitzero"`            // when the host accepted it
+	Text          string            `json:"text,omitempty"`           // what it says
+	Base64        []byte            `json:"base64,omitempty"`         // instead of the text, where that is not UTF-8
+	ContentType   string            `json:"content_type,omitempty"`   // what kind of text or bytes it is, as the sender said
+	Headers       map[string]string `json:"headers,omitempty"`        // whatever else the sender said
+	ReplyTo       string            `json:"reply_to,omitempty"`       // where the sender expects an answer
+	CorrelationID string            `json:"correlation_id,omitempty"` // by which the sender will know the answer
+	Deadline      time.Time         `json:"deadline,omitzero"`        // until when the sender finds it of use
+	Deaths        int               `json:"deaths,omitempty"`         // how often the module died while it had this message in hand
 }
 
+// accepted says that a message has been accepted.
 type accepted struct {
-	ID string `json:"id"`
+	ID string `json:"id"` // of the message
 }
 
+// sendQuery says how a message is sent.
 type sendQuery struct {
-	Timeout time.Duration `json:"timeout,omitempty" doc:"how long to wait while the mailbox is full; 30s if not given"`
+	Timeout time.Duration `json:"timeout,omitempty" schema:"default=30s"` // how long to wait while the mailbox is full, as 1m30s or 500ms
 }
 
+// deadQuery says which dead letters are meant.
 type deadQuery struct {
-	ID []string `json:"id,omitempty" doc:"of a dead letter; can be given several times"`
+	ID []string `json:"id,omitempty"` // of a dead letter; can be given several times; all of them if not given
 }
 
-type ids struct {
-	IDs []string `json:"ids,omitempty"`
+// letterIDs say which dead letters are meant.
+type letterIDs struct {
+	IDs []string `json:"ids,omitempty"` // all of them if not given
 }
 
 func agents(ctx context.Context, a asked[none, none]) ([]api.AgentState, error) {
@@ -153,7 +157,7 @@ func letters(ctx context.Context, a asked[none, none], dead bool) ([]Message, er
 	return messages, err
 }
 
-func redeliver(ctx context.Context, a asked[none, ids]) (counted, error) {
+func redeliver(ctx context.Context, a asked[none, letterIDs]) (counted, error) {
 	n, err := a.host.Redeliver(ctx, a.named("agent"), a.named("module"), a.body.IDs)
 	return counted{n}, err
 }
@@ -165,11 +169,11 @@ func drop(ctx context.Context, a asked[deadQuery, none]) (counted, error) {
 
 // Publication is what is to be published.
 type Publication struct {
-	Topic  string `json:"topic"`
-	Text   string `json:"text,omitempty"`
-	Base64 []byte `json:"base64,omitempty" doc:"instead of text, for bytes that are not UTF-8"`
-	Retain bool   `json:"retain,omitempty"`
-	QoS    byte   `json:"qos,omitempty"`
+	Topic  string `json:"topic"`                                      // without + and #
+	Text   string `json:"text,omitempty"`                             // at most 16 MiB
+	Base64 []byte `json:"base64,omitempty"`                           // instead of the text, for bytes that are not UTF-8
+	Retain bool   `json:"retain,omitempty"`                           // the broker is to keep it for those who come later
+	QoS    byte   `json:"qos,omitempty" schema:"maximum=2,default=0"` // MQTT's quality of service: 0 at most once, 1 at least once, 2 exactly once
 }
 
 func publish(ctx context.Context, a asked[none, Publication]) (none, error) {

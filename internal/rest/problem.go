@@ -12,10 +12,10 @@ import (
 
 // Problem is how an error is told (RFC 9457).
 type Problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-	Code   int    `json:"code,omitempty" doc:"by which coma's own clients know the error"` // see api.Code
+	Title  string `json:"title"`          // what HTTP calls the status
+	Status int    `json:"status"`         // the HTTP status
+	Detail string `json:"detail"`         // what went wrong, for people
+	Code   int    `json:"code,omitempty"` // for programs, the same as in JSON-RPC: 1002 not found, 1003 unknown module, 1004 invalid argument, 1005 too large, 1007 closed, 1008 not authorized, 1009 in use
 }
 
 // status is the HTTP status of an error.

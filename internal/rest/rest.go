@@ -60,11 +60,16 @@ const documentText = "Agents, messages and memories of a coma host, for tools. O
 	"Modules speak JSON-RPC over a WebSocket instead: see /openrpc.json."
 
 func document(version string) ([]byte, error) {
+	return describe.OpenAPI(version, documentText, Operations(), reflect.TypeFor[Problem]())
+}
+
+// Operations describes all routes.
+func Operations() []describe.Operation {
 	var operations []describe.Operation
 	for _, r := range routes() {
 		operations = append(operations, r.Operation)
 	}
-	return describe.OpenAPI(version, documentText, operations, reflect.TypeFor[Problem]())
+	return operations
 }
 
 // route is an operation and what answers it.
@@ -90,7 +95,8 @@ func (a asked[Q, B]) named(name string) string { return a.request.PathValue(name
 // on makes a route whose query has the form Q, whose body B, and whose answer R.
 func on[Q, B, R any](method, path, id, summary string, do func(ctx context.Context, a asked[Q, B]) (R, error)) route {
 	r := route{Operation: describe.Operation{
-		Method: method, Path: path, ID: id, Summary: summary, Query: typeOf[Q](), Body: typeOf[B](), Result: typeOf[R](), Status: http.StatusOK,
+		Method: method, Path: path, ID: id, Summary: summary, Status: http.StatusOK,
+		Names: reflect.TypeFor[names](), Query: typeOf[Q](), Body: typeOf[B](), Result: typeOf[R](),
 	}}
 	if r.Result == nil {
 		r.Status = http.StatusNoContent

@@ -177,7 +177,7 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s %s %s: %d %s\nwant %d %s", step.method, step.path, step.body, status, text, step.status, step.want)
 			continue
 		}
-		d.check(step.method, step.path, status, kind, text)
+		d.check(step.method, step.path, step.body, status, kind, text)
 	}
 	for operation := range d.operations {
 		if !d.seen[operation] && operation != "get /v1/listen" {
@@ -230,8 +230,15 @@ type document struct {
 	t          *testing.T
 	text       string
 	compiler   *jsonschema.Compiler
-	operations map[string]map[string]json.RawMessage // "get /path" → responses
+	operations map[string]operation // by "get /path"
 	seen       map[string]bool
+}
+
+type operation struct {
+	Summary    string
+	Parameters []struct{ Name, Description string }
+	Body       json.RawMessage `json:"requestBody"`
+	Responses  map[string]json.RawMessage
 }
 
 func (x tool) document() *document {
@@ -241,20 +248,38 @@ func (x tool) document() *document {
 		x.t.Fatal(text)
 	}
 	var parsed struct {
-		Paths map[string]map[string]struct {
-			Summary   string
-			Responses map[string]json.RawMessage
+		Paths      map[string]map[string]operation
+		Components struct {
+			Schemas map[string]struct {
+				Description string
+				Properties  map[string]struct{ Description string }
+			}
 		}
 	}
 	if err := json.Unmarshal([]byte(text), &parsed); err != nil {
 		x.t.Fatal(err)
 	}
-	d := &document{x.t, text, jsonschema.NewCompiler(), map[string]map[string]json.RawMessage{}, map[string]bool{}}
+	d := &document{x.t, text, jsonschema.NewCompiler(), map[string]operation{}, map[string]bool{}}
 	for path, methods := range parsed.Paths {
 		for method, operation := range methods {
-			d.operations[method+" "+path] = operation.Responses
+			d.operations[method+" "+path] = operation
 			if operation.Summary == "" {
 				x.t.Errorf("%s %s is not described", method, path)
+			}
+			for _, p := range operation.Parameters {
+				if p.Description == "" {
+					x.t.Errorf("%s %s: %s is not described", method, path, p.Name)
+				}
+			}
+		}
+	}
+	for name, schema := range parsed.Components.Schemas {
+		if schema.Description == "" {
+			x.t.Errorf("%s is not described", name)
+		}
+		for property, of := range schema.Properties {
+			if of.Description == "" {
+				x.t.Errorf("%s.%s is not described", name, property)
 			}
 		}
 	}
@@ -270,45 +295,54 @@ func (x tool) document() *document {
 	return d
 }
 
-// check holds an answer against what the document says of its operation.
-func (d *document) check(method, path string, status int, kind, text string) {
+// check holds a request and its answer against what the document says of the operation. What is in order is what the
+// document takes.
+func (d *document) check(method, path, body string, status int, kind, text string) {
 	d.t.Helper()
 	path, _, _ = strings.Cut(path, "?")
-	for operation, responses := range d.operations {
-		of, template, _ := strings.Cut(operation, " ")
+	for name, operation := range d.operations {
+		of, template, _ := strings.Cut(name, " ")
 		if of != strings.ToLower(method) || !matches(template, path) {
 			continue
 		}
-		d.seen[operation] = true
-		escaped := strings.ReplaceAll(template, "/", "~1")
-		place := fmt.Sprintf("/paths/%s/%s/responses/%d/content/application~1json/schema", escaped, of, status)
+		d.seen[name] = true
+		whole := fmt.Sprintf("/paths/%s/%s", strings.ReplaceAll(template, "/", "~1"), of)
+		if operation.Body != nil && (status < 300 || strings.Contains(text, "unknown field")) {
+			if err := d.validate(whole+"/requestBody/content/application~1json/schema", body); (err == nil) != (status < 300) {
+				d.t.Errorf("%s %s %s: %d, by the document: %v", method, path, body, status, err)
+			}
+		}
+		place := fmt.Sprintf("%s/responses/%d/content/application~1json/schema", whole, status)
 		if status >= 400 {
 			if kind != "application/problem+json" {
 				d.t.Errorf("%s %s: an error as %s", method, path, kind)
 			}
 			place = "/components/responses/problem/content/application~1problem+json/schema"
-		} else if _, ok := responses[fmt.Sprint(status)]; !ok {
+		} else if _, ok := operation.Responses[fmt.Sprint(status)]; !ok {
 			d.t.Errorf("%s %s: the document knows no status %d", method, path, status)
 			return
 		}
 		if status == http.StatusNoContent {
 			return
 		}
-		schema, err := d.compiler.Compile("https://coma.invalid/api#" + strings.NewReplacer("{", "%7B", "}", "%7D").Replace(place))
-		if err != nil {
-			d.t.Errorf("%s: %v", place, err)
-			return
-		}
-		value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
-		if err != nil {
-			d.t.Errorf("%s %s: %v", method, path, err)
-			return
-		}
-		if err := schema.Validate(value); err != nil {
+		if err := d.validate(place, text); err != nil {
 			d.t.Errorf("%s %s: %s: %v", method, path, text, err)
 		}
 		return
 	}
+}
+
+// validate holds JSON against the schema at a place of the document.
+func (d *document) validate(place, text string) error {
+	schema, err := d.compiler.Compile("https://coma.invalid/api#" + strings.NewReplacer("{", "%7B", "}", "%7D").Replace(place))
+	if err != nil {
+		return err
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		return err
+	}
+	return schema.Validate(value)
 }
 
 func matches(template, path string) bool {

@@ -48,9 +48,16 @@ func getStatus(ctx context.Context, a asked[none, none]) (api.Status, error) {
 	return a.host.Status(ctx)
 }
 
+// names are those in the paths.
+type names struct {
+	Agent  string `json:"agent"`  // the agent's name
+	Module string `json:"module"` // the module's name
+	ID     string `json:"id"`     // the record's id
+}
+
 // counted is an answer that counts.
 type counted struct {
-	Count int `json:"count"`
+	Count int `json:"count"` // how many it was done to
 }
 
 // list is a list that is never null.
