@@ -19,8 +19,9 @@ that dies with a message in hand gets that message again. A host that is restart
 is asked again, and nothing is lost or comes twice.
 
 When the module is asked to stop (a reload, Ctrl-C: SIGTERM), receive raises Stopped, which ends the program with exit
-code 0 unless it is caught, and a loop over the agent ends. A module that has no message in hand and does not wait in a
-call of this file is interrupted where it is, as Ctrl-C interrupts Python; one that has gets the time to finish with it.
+code 0 unless it is caught, and a loop over the agent ends. Any other call raises it a second later, if it has no answer
+by then: the memory is away, say. A module that has no message in hand and does not wait in a call of this file is
+interrupted where it is, as Ctrl-C interrupts Python; one that has gets the time to finish with it.
 
 How to read this file: errors; values (Message, Record, conditions, retrievers); the WebSocket (_Address, _Frames); the
 protocol as a state machine without any input or output (_Core), which is all that a client in another language needs
@@ -39,6 +40,7 @@ import inspect
 import itertools
 import json
 import logging
+import math
 import os
 import random
 import re
@@ -78,6 +80,7 @@ _MAX_FRAME = (256 << 20) + (64 << 10)  # of what the host sends at once
 _MAX_SENDING = 256  # sends under way; more wait here, well below what the host answers at the same time
 _MAX_HELD = 1000  # log lines and printed pieces that wait for a host that is away
 _PATIENCE = 3.0  # seconds that a host may say that another has our place before it is believed
+_LAST_WAIT = 1.0  # seconds that a call still has for its answer when the module is asked to stop
 _CLOSE_TIMEOUT = 1.0  # seconds that a module that ends waits for a host that is away
 _DIAL_TIMEOUT = 5.0  # seconds for one attempt to connect
 _IDLE = 0.05  # seconds without a thread that reads, after which the wire's own does
@@ -598,16 +601,16 @@ class _Frames:
 class _Request(Generic[T]):
     """One call of the host's API: its parameters as JSON, and how its result is read."""
 
-    __slots__ = ("failed", "marked", "method", "params", "read", "stops")
+    __slots__ = ("failed", "last_wait", "marked", "method", "params", "read")
 
     def __init__(
         self, method: str, params: Union[str, Dict[str, Any]], read: Callable[[Any], T], marked: bool = False,
-        stops: bool = False, failed: Callable[[], None] = lambda: None,
+        last_wait: Optional[float] = None, failed: Callable[[], None] = lambda: None,
     ) -> None:
         self.method, self.read = method, read
         self.params = _utf8(params if isinstance(params, str) else _encode(params, method), method)
         self.marked = marked  # a repetition after a lost connection says that it is one
-        self.stops = stops  # it ends when the module is asked to stop
+        self.last_wait = _LAST_WAIT if last_wait is None else last_wait  # seconds, when the module is asked to stop
         self.failed = failed  # called where it was refused or given up
 
 
@@ -938,7 +941,8 @@ class _Core:
 
     def close(self, outcome: str) -> _Request[None]:
         """Says how the module ended: finished, stopped (a message in hand goes back) or died (and counts a death)."""
-        return _Request("close", {"outcome": outcome, "done": self._done, "hand": self.hand}, _nothing)
+        params = {"outcome": outcome, "done": self._done, "hand": self.hand}
+        return _Request("close", params, _nothing, last_wait=math.inf)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1068,13 +1072,14 @@ class _Wire:
     ) -> None:
         self.core = core
         self.lock = threading.Lock()
-        self.stopping = False  # the module was asked to stop
+        self.stopped_at = math.inf  # when the module was asked to stop, by time.monotonic
         self._dial: Callable[[float], _Socket] = lambda t: _Socket(address, token, context, t, self._wake_out)
         self._shared = shared  # by the threads that wait; else the keeper alone reads
         self._away = Away(f"connect to {address.url}: the host ended the connection")
         self._wake_out, self._wake_in = os.pipe()  # read by who reads, to look up
         os.set_blocking(self._wake_out, False)
         os.set_blocking(self._wake_in, False)
+        self._hears = False  # signals write to it, too
         self._socket: Optional[_Socket] = None
         self._reading = False
         self._waiters: Dict[threading.Event, None] = {}
@@ -1084,6 +1089,24 @@ class _Wire:
         self._keeper = threading.Thread(target=self._keep, name="coma", daemon=True)
         self._keeper_rests = False
         self._keeper_called = threading.Semaphore(0)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the module was asked to stop."""
+        return self.stopped_at < math.inf
+
+    def stop(self) -> None:
+        """The module is asked to stop. It takes no lock: signals' handlers call it."""
+        self.stopped_at = min(self.stopped_at, _time.monotonic())
+        self.look_up()
+
+    def hear_signals(self, hear: bool) -> None:
+        """Makes every signal wake who reads: one that arrives right before Python begins to wait would else be handled
+        when that ends. Called by the main thread."""
+        before = signal.set_wakeup_fd(self._wake_in if hear else -1, warn_on_full_buffer=False)
+        self._hears = hear and before == -1
+        if before not in (-1, self._wake_in):  # another, such as an event loop, hears them
+            signal.set_wakeup_fd(before)
 
     def open(self, timeout: float) -> None:
         """Makes the first connection; where there is none, or the host refuses, that is the caller's to know."""
@@ -1157,29 +1180,37 @@ class _Wire:
             if self._socket is not None:
                 self._socket.close()
                 self._socket = None
-            os.close(self._wake_in)
-            os.close(self._wake_out)
+            if not self._hears:  # else they would write to whatever had its number next
+                os.close(self._wake_in)
+                os.close(self._wake_out)
 
     # Waiting.
 
-    def until(self, ready: Callable[[], bool], deadline: Optional[float], waiter: threading.Event, stops: bool = False) -> None:
+    def until(
+        self, ready: Callable[[], bool], deadline: float, waiter: threading.Event, last_wait: float = math.inf
+    ) -> None:
         """Returns when ready, reading what the host sends for as long as nobody else does. TimeoutError at deadline;
-        with stops, Stopped when the module is asked to stop. Called with lock held."""
+        Stopped when the module was asked to stop and last_wait seconds are over. Called with lock held."""
+        began = now = _time.monotonic()
         try:
             while not ready():
-                if stops and self.stopping:
+                stop = max(began, self.stopped_at) + last_wait
+                if stop <= now:
                     raise Stopped
-                left = None if deadline is None else deadline - _time.monotonic()
-                if left is not None and left <= 0:
+                if deadline <= now:
                     raise TimeoutError("it has not come in time")
+                end = min(stop, deadline)
+                left = None if end == math.inf else end - now
                 if self._reading:
                     self._wait(waiter, left)
+                    now = _time.monotonic()
                     continue
                 self._reading = True
                 try:
                     self._read(left)
                 finally:
                     self._reading = False
+                now = _time.monotonic()
         finally:
             self._hand_over()
 
@@ -1214,7 +1245,7 @@ class _Wire:
             with self.lock:
                 self._keeper_rests = self._reading
                 if not self._reading:
-                    self.until(lambda: bool(self._waiters) or self._closing.is_set(), None, threading.Event())
+                    self.until(lambda: bool(self._waiters) or self._closing.is_set(), math.inf, threading.Event())
             if self._keeper_rests:
                 self._keeper_called.acquire()
 
@@ -1584,7 +1615,7 @@ class _Speaks(_Face):
     def input(self, prompt: str = "") -> _Request[str]:
         """Asks the person at the console and returns the line that is answered. Modules that ask at the same time wait
         for each other. NoInput: there is nobody to ask (any more). Stopped: the module was asked to stop."""
-        return _Request("input", {"text": prompt}, lambda result: str(result["text"]), stops=True)
+        return _Request("input", {"text": prompt}, lambda result: str(result["text"]), last_wait=0.0)
 
     @_asks
     def keep(self, key: str, value: Any) -> _Request[None]:
@@ -1633,11 +1664,14 @@ class _Speaks(_Face):
         hook = threading.excepthook
         quiet = lambda args: None if args.exc_type is Stopped else hook(args)
         signal.signal(signal.SIGTERM, handler)
+        self._wire.hear_signals(True)
         threading.excepthook = quiet
 
         def restore() -> None:
-            if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is handler:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            if threading.current_thread() is threading.main_thread():
+                self._wire.hear_signals(False)
+                if signal.getsignal(signal.SIGTERM) is handler:
+                    signal.signal(signal.SIGTERM, signal.SIG_DFL)
             if threading.excepthook is quiet:
                 threading.excepthook = hook
 
@@ -1754,7 +1788,7 @@ class Agent(_Threads, _Speaks):
         with self._here(), wire.lock:
             call = wire.begin(request, waiter.set)
             try:
-                wire.until(lambda: call.done, deadline, waiter, request.stops)
+                wire.until(lambda: call.done, deadline, waiter, request.last_wait)
             except BaseException:
                 wire.cancel(call)
                 raise
@@ -1788,14 +1822,14 @@ class Agent(_Threads, _Speaks):
 
     def _stop(self) -> None:
         """What SIGTERM does, to a main thread that may be anywhere."""
-        first, self._wire.stopping = not self._wire.stopping, True
-        self._wire.look_up()
+        first = not self._wire.stopping
+        self._wire.stop()
         if first and self._interruptible and not self._depth and not self._wire.core.hand:
             raise Stopped
 
 
-def _deadline(timeout: Optional[float]) -> Optional[float]:
-    return None if timeout is None else _time.monotonic() + timeout
+def _deadline(timeout: Optional[float]) -> float:
+    return math.inf if timeout is None else _time.monotonic() + timeout
 
 
 def connect(
@@ -1858,7 +1892,7 @@ class AsyncAgent(_Tasks, _Speaks):
         self._loop = asyncio.get_running_loop()
         self._owner = asyncio.current_task()
         self._receiving = asyncio.Lock()
-        self._stoppable: Set[asyncio.Future[None]] = set()  # what waits, and ends when the module is asked to stop
+        self._waiting: Dict[asyncio.Future[None], float] = {}  # and how many seconds more when the module is asked to stop
         self._on_sigterm(lambda: self._soon(self._stop))
 
     async def receive(self, timeout: Optional[float] = None) -> Message:
@@ -1873,7 +1907,9 @@ class AsyncAgent(_Tasks, _Speaks):
                 if message is not None:
                     return message
                 try:
-                    await self._stopped_or(arrived, deadline)
+                    await self._woken(arrived, 0.0, deadline)
+                    if deadline <= _time.monotonic() and not wire.core.readable:
+                        raise TimeoutError("it has not come in time")
                 except BaseException:
                     with wire.lock:
                         wire.give_up()
@@ -1925,25 +1961,32 @@ class AsyncAgent(_Tasks, _Speaks):
         with self._wire.lock:
             call = self._wire.begin(request, lambda: self._soon(_wake, answered))
         try:
-            await (self._stopped_or(answered) if request.stops else answered)
+            await self._woken(answered, request.last_wait)
+            if not call.done:
+                raise Stopped
         finally:
             if not call.done:
                 with self._wire.lock:
                     self._wire.cancel(call)
         return call.value()
 
-    async def _stopped_or(self, awaited: asyncio.Future[None], deadline: Optional[float] = None) -> None:
-        """Waits, until the module is asked to stop. It makes no task: Stopped, raised in one, would end the loop."""
-        if not self._wire.stopping:
-            self._stoppable.add(awaited)
-            try:
-                await asyncio.wait([awaited], timeout=None if deadline is None else deadline - _time.monotonic())
-            finally:
-                self._stoppable.discard(awaited)
+    async def _woken(self, wake: asyncio.Future[None], last_wait: float, deadline: float = math.inf) -> None:
+        """Waits until wake is done: by what is waited for, at deadline, or last_wait seconds after the module was asked to
+        stop. It makes no task: Stopped, raised in one, would end the loop."""
+        self._waiting[wake] = last_wait
         if self._wire.stopping:
-            raise Stopped
-        if not awaited.done():
-            raise TimeoutError("it has not come in time")
+            self._end_later(wake, last_wait)
+        late = self._loop.call_later(deadline - _time.monotonic(), _wake, wake) if deadline < math.inf else None
+        try:
+            await wake
+        finally:
+            del self._waiting[wake]
+            if late is not None:
+                late.cancel()
+
+    def _end_later(self, wake: asyncio.Future[None], last_wait: float) -> None:
+        if last_wait < math.inf:
+            self._loop.call_later(last_wait, _wake, wake)
 
     def _soon(self, call: Callable[..., None], *args: Any) -> None:
         """Calls it in the loop, from any thread."""
@@ -1951,10 +1994,10 @@ class AsyncAgent(_Tasks, _Speaks):
             self._loop.call_soon_threadsafe(call, *args)
 
     def _stop(self) -> None:
-        self._wire.stopping = True
-        for awaited in self._stoppable:
-            _wake(awaited)
-        if not self._stoppable and not self._wire.core.hand:
+        self._wire.stop()
+        for wake, last_wait in self._waiting.items():
+            self._end_later(wake, last_wait)
+        if 0.0 not in self._waiting.values() and not self._wire.core.hand:
             self._interrupt()
 
     def _interrupt(self) -> None:
@@ -1985,15 +2028,21 @@ def run(main: Callable[[Any], Any]) -> None:
     """Connects, calls main with the Agent (with an AsyncAgent, in an event loop of its own, if main is a coroutine
     function) and closes the session with what has become of it: a return is a clean end, an exception is not."""
     if inspect.iscoroutinefunction(main):
-        asyncio.run(_run_async(main))
+        if asyncio.run(_run_async(main)):
+            raise Stopped
         return
     with connect() as agent:
         main(agent)
 
 
-async def _run_async(main: Callable[[AsyncAgent], Awaitable[None]]) -> None:
-    async with await connect_async() as agent:
-        await main(agent)
+async def _run_async(main: Callable[[AsyncAgent], Awaitable[None]]) -> bool:
+    """Returns whether it was stopped: out of a task Stopped would end the event loop, and asyncio complain."""
+    try:
+        async with await connect_async() as agent:
+            await main(agent)
+    except Stopped:
+        return True
+    return False
 
 
 class LogHandler(logging.Handler):

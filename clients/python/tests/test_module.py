@@ -178,13 +178,14 @@ class Modules(unittest.TestCase):
         sink = """
             import coma
 
-            n = 0
+            coma._LAST_WAIT = 60  # a busy host may take longer than the second that a call still has
             with coma.connect() as agent:
                 for message in agent:
                     agent.send("source", message.text)
                 print("generation", agent.generation, "ends its loop", flush=True)
         """
         p = self.run_project({
+            "coma.yaml": "grace: 60s",
             "sink.py": sink,
             "source.py": """
                 import threading
@@ -307,6 +308,23 @@ class Modules(unittest.TestCase):
                 while True:
                     time.sleep(0.01)  # and not join: Python does not wait at its end for a thread whose join was interrupted
              """),
+            ("receive, where the signal does not interrupt it", """
+                import signal
+                import threading
+                import coma
+
+                # The system gives SIGTERM to a thread that lets it, as it may at any time; the main one just waits.
+                threading.Thread(target=threading.Event().wait, daemon=True).start()
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+                with coma.connect() as agent:
+                    print("waits", agent.generation, flush=True)
+                    try:
+                        agent.receive()
+                    except coma.Stopped:
+                        print("is stopped", agent.generation, flush=True)
+                        raise
+             """),
             ("a person", """
                 import coma
 
@@ -331,6 +349,114 @@ class Modules(unittest.TestCase):
                 self.assertEqual([line for line in p.lines if "Traceback" in line or "kill" in line or "died" in line], [])
                 p.close()
                 self._cleanups.pop()
+
+    def test_a_call_that_cannot_be_answered_ends_soon_after_the_module_is_asked_to_stop(self):
+        """A memory that is away, and a mailbox that is full: nobody waits for a kill."""
+        threads = """
+            import coma
+
+            with coma.connect() as agent:
+                if not agent.pending():  # else it has come back
+                    agent.send(agent.module, "in hand")
+                agent.receive(){unhand}
+                print("waits", agent.generation, flush=True)
+                try:
+                    {call}
+                except coma.Stopped:
+                    print("is stopped", agent.generation, flush=True)
+                    raise
+        """
+        tasks = """
+            import coma
+
+            async def main(agent):
+                if not await agent.pending():
+                    await agent.send(agent.module, "in hand")
+                await agent.receive()
+                print("waits", agent.generation, flush=True)
+                try:
+                    await {call}
+                except coma.Stopped:
+                    print("is stopped", agent.generation, flush=True)
+                    raise
+
+            coma.run(main)
+        """
+        another = """
+            import threading
+            import time
+            import coma
+
+            def work():
+                try:
+                    {call}
+                except coma.Stopped:
+                    print("is stopped", agent.generation, flush=True)
+                    raise
+
+            with coma.connect() as agent:
+                if not agent.pending():  # else it has come back
+                    agent.send(agent.module, "in hand")
+                agent.receive(){unhand}
+                working = threading.Thread(target=work)
+                working.start()
+                print("waits", agent.generation, flush=True)
+                working.join()
+        """
+        another_task = """
+            import asyncio
+            import coma
+
+            async def main(agent):
+                async def work():
+                    try:
+                        await {call}
+                    except coma.Stopped:
+                        print("is stopped", agent.generation, flush=True)
+                        raise
+
+                if not await agent.pending():
+                    await agent.send(agent.module, "in hand")
+                await agent.receive()
+                print("waits", agent.generation, flush=True)
+                await asyncio.gather(work(), asyncio.sleep(1000))
+
+            coma.run(main)
+        """
+        tell, drop = 'agent.send("full", "one too many")', "; agent.try_receive()"
+        modules = {f"{name}.py": textwrap.dedent(code).format(call=call, unhand=unhand) for name, code, call, unhand in (
+            ("memory", threads, "agent.memory.count()", ""),
+            ("memory-of-a-thread", another, "agent.memory.add('x')", ""),
+            ("memory-of-asyncio", tasks, "agent.memory.query('x')", ""),
+            ("memory-of-a-task", another_task, "agent.memory.count()", ""),
+            ("mailbox", threads, tell, ""),
+            ("mailbox-nothing-in-hand", threads, tell, drop),
+            ("mailbox-of-a-thread", another, tell, ""),
+            ("mailbox-of-asyncio", tasks, tell, ""),
+        )}
+        p = self.run_project({
+            "coma.yaml": f"""
+                memory: {{at: "http://127.0.0.1:{host.free_port()}"}}
+                mailbox: {{limit: 1}}
+                grace: 60s
+            """,
+            "full.py": """
+                import coma, time
+                with coma.connect() as agent:
+                    agent.send("full", "the one that fits")
+                    print("is full", flush=True)
+                    time.sleep(1000)
+            """,
+        })
+        p.wait("is full")
+        for name, code in modules.items():
+            p.write(name, code)
+        p.wait("waits 1", len(modules))
+        for name, code in modules.items():
+            p.write(name, code + "# edited\n")
+        p.wait("is stopped 1", len(modules))
+        p.wait("waits 2", len(modules))
+        self.assertEqual([line for line in p.lines if "Traceback" in line or "kill" in line or "died" in line], [])
 
 
 if __name__ == "__main__":
