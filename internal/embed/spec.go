@@ -94,7 +94,7 @@ func parseURL(spec string) (Spec, error) {
 	}
 	model := u.Fragment
 	u.Fragment, u.RawFragment = "", ""
-	return Spec{Kind: URL, Model: model, Base: strings.TrimSuffix(u.String(), "/")}, nil
+	return Spec{Kind: URL, Model: model, Base: strings.TrimRight(u.String(), "/")}, nil
 }
 
 // shown is a spec for an error, without what may be a password.

@@ -74,7 +74,7 @@ func TestOllamaAddress(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, spec := range []string{"minilm", "openai:m", "https://host/v1#model", "http://u:p@h", "ollama:a:b", "http://h/a%2fb#a%25b"} {
+	for _, spec := range []string{"minilm", "openai:m", "https://host/v1#model", "http://u:p@h", "ollama:a:b", "http://h/a%2fb#a%25b", "http://h//"} {
 		f.Add(spec)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
