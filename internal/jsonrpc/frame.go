@@ -8,8 +8,11 @@ import (
 	"strconv"
 )
 
-// MaxFrame bounds one frame, in bytes. A call or answer that is larger is not sent: its sender gets an error.
+// MaxFrame bounds one frame, in bytes. A call or answer that is larger is not sent: who calls gets an error.
 const MaxFrame = 256 << 20
+
+// ErrTooLarge is the error of a call or a notification that is larger than MaxFrame.
+var ErrTooLarge = fmt.Errorf("more than the %d MiB that fit a frame", MaxFrame>>20)
 
 // Error codes of JSON-RPC 2.0, section 5.1.
 const (
@@ -239,7 +242,7 @@ func appendMethod(b []byte, method string, params any) ([]byte, error) {
 	}
 	b = append(b, '}')
 	if len(b) > MaxFrame {
-		return b, fmt.Errorf("%d bytes are more than the %d that fit a frame", len(b), MaxFrame)
+		return b, fmt.Errorf("%d bytes are %w", len(b), ErrTooLarge)
 	}
 	return b, nil
 }
@@ -256,7 +259,7 @@ func appendResult(b []byte, id json.RawMessage, result any) ([]byte, error) {
 		return b, err
 	}
 	if b = append(b, '}'); len(b) > MaxFrame {
-		return b, fmt.Errorf("the answer's %d bytes are more than the %d that fit a frame: ask for less at once", len(b), MaxFrame)
+		return b, fmt.Errorf("the answer's %d bytes are %w: ask for less at once", len(b), ErrTooLarge)
 	}
 	return b, nil
 }

@@ -348,7 +348,7 @@ func TestTooLargeAnswerIsAnError(t *testing.T) {
 	if err == nil || jsonrpc.Lost(err) || !strings.Contains(err.Error(), "ask for less") {
 		t.Errorf("too large an answer gives %v", err)
 	}
-	if err := p.Notify(within(t), "m", raw(make([]byte, jsonrpc.MaxFrame))); err == nil || jsonrpc.Lost(err) {
+	if err := p.Notify(within(t), "m", raw(make([]byte, jsonrpc.MaxFrame))); !errors.Is(err, jsonrpc.ErrTooLarge) || jsonrpc.Lost(err) {
 		t.Errorf("too large a notification gives %v", err)
 	}
 }

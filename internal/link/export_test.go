@@ -10,3 +10,9 @@ func Known() (names []string) {
 	}
 	return names
 }
+
+// SetLargest bounds the records of one answer, in bytes.
+func (s *Server) SetLargest(n int) { s.largest = n }
+
+// LocalError is what a caller gets for an error of the connection's.
+func LocalError(err error) error { return local(err) }

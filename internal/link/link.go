@@ -141,8 +141,11 @@ func (b *backoff) wait(ctx context.Context) error {
 // local turns an error of the far side back into what it was there.
 func local(err error) error {
 	var remote *jsonrpc.Error
-	if errors.As(err, &remote) {
+	switch {
+	case errors.As(err, &remote):
 		return api.Error(remote.Code, remote.Message)
+	case errors.Is(err, jsonrpc.ErrTooLarge):
+		return fmt.Errorf("%w: %w: say it in several calls", api.ErrTooLarge, err)
 	}
 	return err
 }

@@ -52,6 +52,7 @@ type Server struct {
 	host     Local
 	version  string
 	document func() ([]byte, error) // OpenRPC; made when somebody asks first
+	largest  int                    // bytes of records in one answer
 
 	life  context.Context
 	stop  context.CancelFunc
@@ -63,8 +64,11 @@ type Server struct {
 func NewServer(host Local, version string) *Server {
 	life, stop := context.WithCancel(context.Background())
 	document := sync.OnceValues(func() ([]byte, error) { return discover(version) })
-	return &Server{host: host, version: version, document: document, life: life, stop: stop}
+	return &Server{host: host, version: version, document: document, largest: jsonrpc.MaxFrame - around, life: life, stop: stop}
 }
+
+// around is more than what stands around the records of an answer in its frame, in bytes.
+const around = 1 << 10
 
 // ServeHTTP takes a connection: a WebSocket handshake. Who may connect, and from which web pages, is the caller's to
 // decide.

@@ -57,18 +57,62 @@ func some[T any](list []T, err error) ([]T, error) {
 	return list, err
 }
 
+// foundCall is a memoryCall whose answer is records, which a memory can have more of than fit any frame: fewer says how to ask
+// for less.
+func foundCall[P interface{ agent() string }, T any](fewer string, f func(ctx context.Context, m api.Memory, p P) ([]T, error)) memoryMethod {
+	method := memoryCall(f)
+	find := method.answer
+	method.answer = func(ctx context.Context, c *serving, raw json.RawMessage) (any, error) {
+		records, err := find(ctx, c, raw)
+		if err != nil {
+			return nil, err
+		}
+		return found[T]{records.([]T), c.server.largest, fewer}, nil
+	}
+	return method
+}
+
+// found are records as an answer of at most so many bytes. They are encoded one by one: what is too large costs no more than
+// what is not.
+type found[T any] struct {
+	records []T
+	largest int
+	fewer   string
+}
+
+// AppendJSON implements jsonrpc.Appender.
+func (f found[T]) AppendJSON(b []byte) ([]byte, error) {
+	start := len(b)
+	b = append(b, '[')
+	for i := range f.records {
+		encoded, err := json.Marshal(&f.records[i])
+		if err != nil {
+			return b, err
+		}
+		if len(b)-start+len(encoded)+2 > f.largest {
+			return b, coded{fmt.Errorf("the answer is %w: %d of its %d records fill the %d bytes that it may have: ask for fewer at once, %s",
+				api.ErrTooLarge, i, len(f.records), f.largest, f.fewer)}
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, encoded...)
+	}
+	return append(b, ']'), nil
+}
+
 var memoryMethods = map[string]memoryMethod{
 	methodMemoryAdd: memoryCall(func(ctx context.Context, m api.Memory, p recordsParams) ([]string, error) {
 		return some(m.Add(ctx, p.Records))
 	}),
-	methodMemoryGet: memoryCall(func(ctx context.Context, m api.Memory, p selectParams) ([]api.Record, error) {
-		return some(m.Get(ctx, p.Select))
+	methodMemoryGet: foundCall("with a limit, and an offset or a time to go on from", func(ctx context.Context, m api.Memory, p selectParams) ([]api.Record, error) {
+		return m.Get(ctx, p.Select)
 	}),
-	methodMemoryQuery: memoryCall(func(ctx context.Context, m api.Memory, p queryParams) ([]api.Match, error) {
-		return some(m.Query(ctx, p.Query))
+	methodMemoryQuery: foundCall("with a smaller k", func(ctx context.Context, m api.Memory, p queryParams) ([]api.Match, error) {
+		return m.Query(ctx, p.Query)
 	}),
-	methodMemoryRetrieve: memoryCall(func(ctx context.Context, m api.Memory, p retrieveParams) ([]api.Match, error) {
-		return some(m.Retrieve(ctx, p.Retrieval))
+	methodMemoryRetrieve: foundCall("with a smaller k", func(ctx context.Context, m api.Memory, p retrieveParams) ([]api.Match, error) {
+		return m.Retrieve(ctx, p.Retrieval)
 	}),
 	methodMemoryUpdate: memoryCall(func(ctx context.Context, m api.Memory, p recordsParams) (none, error) {
 		return none{}, m.Update(ctx, p.Records)
