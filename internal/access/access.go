@@ -4,8 +4,8 @@
 //
 // Read access.go first: an Identity is who a connection belongs to, and every question about permissions is asked of it.
 // topics.go compares MQTT patterns; users.go keeps the users' file; login.go checks passwords; throttle.go slows down those
-// who guess; limit.go bounds connections and rate.go what comes through them; certificate.go is TLS. The package knows
-// nothing of brokers and HTTP: package backend asks it.
+// who guess; limit.go bounds connections, rate.go and intake.go what comes through them; certificate.go is TLS. The package
+// knows nothing of brokers and HTTP: package backend asks it.
 package access
 
 import (

@@ -22,6 +22,8 @@ type Limits struct {
 	MessageBytes  int `json:"message_bytes,omitempty"` // of one message of another machine; default api.MaxMessageBytes
 	Subscriptions int `json:"subscriptions,omitempty"` // of one MQTT client; default 1000
 
+	InFlight int64 `json:"in_flight,omitempty"` // bytes of messages that are being received, of all users; default 256 MiB, a quarter of it for one user
+
 	Retained      int   `json:"retained,omitempty"`       // MQTT messages that clients leave at the broker; default 100 000
 	RetainedBytes int64 `json:"retained_bytes,omitempty"` // their payloads, all together; default 256 MiB
 
@@ -37,6 +39,7 @@ func (l Limits) WithDefaults() Limits {
 	set(&l.Rate, 2000)
 	set(&l.MessageBytes, api.MaxMessageBytes)
 	set(&l.Subscriptions, 1000)
+	set(&l.InFlight, 256<<20)
 	set(&l.Retained, 100_000)
 	set(&l.RetainedBytes, 256<<20)
 	set(&l.Sessions, 2000)
@@ -49,7 +52,7 @@ func (l Limits) WithDefaults() Limits {
 func (l *Limits) named() map[string]any {
 	return map[string]any{
 		"connections": &l.Connections, "per-address": &l.PerAddress, "rate": &l.Rate, "message-bytes": &l.MessageBytes,
-		"subscriptions": &l.Subscriptions, "retained": &l.Retained, "retained-bytes": &l.RetainedBytes,
+		"subscriptions": &l.Subscriptions, "in-flight": &l.InFlight, "retained": &l.Retained, "retained-bytes": &l.RetainedBytes,
 		"sessions": &l.Sessions, "session-age": &l.SessionAge, "session-bytes": &l.SessionBytes,
 	}
 }

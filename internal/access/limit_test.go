@@ -86,12 +86,12 @@ func TestLimit(t *testing.T) {
 
 func TestLimitsAreSetByName(t *testing.T) {
 	var l Limits
-	for _, text := range []string{"rate=7", "per-address=3", "session-age=48h", "session-bytes=5000000000", "retained=1"} {
+	for _, text := range []string{"rate=7", "per-address=3", "session-age=48h", "session-bytes=5000000000", "retained=1", "in-flight=8000000"} {
 		if err := l.Set(text); err != nil {
 			t.Error(err)
 		}
 	}
-	want := Limits{Rate: 7, PerAddress: 3, SessionAge: 48 * time.Hour, SessionBytes: 5_000_000_000, Retained: 1}
+	want := Limits{Rate: 7, PerAddress: 3, SessionAge: 48 * time.Hour, SessionBytes: 5_000_000_000, Retained: 1, InFlight: 8_000_000}
 	if l != want {
 		t.Errorf("limits are %+v", l)
 	}

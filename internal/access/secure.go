@@ -117,8 +117,10 @@ func (p *peeked) Read(b []byte) (int, error) { return p.in.Read(b) }
 
 // Local reports whether a connection comes from this machine: from a loopback address or from the very address that it
 // goes to.
-func Local(conn net.Conn) bool {
-	from := Host(conn.RemoteAddr())
+func Local(conn net.Conn) bool { return Here(Host(conn.RemoteAddr()), Host(conn.LocalAddr())) }
+
+// Here is Local for the addresses of a connection's ends, without ports.
+func Here(from, to string) bool {
 	ip := net.ParseIP(from)
-	return ip != nil && (ip.IsLoopback() || from == Host(conn.LocalAddr()))
+	return ip != nil && (ip.IsLoopback() || from == to)
 }

@@ -79,6 +79,7 @@ type Backend struct {
 	certificate *access.Certificate // nil without TLS
 	limits      access.Limits
 	rates       rates
+	intake      *access.Intake
 	full        rarely         // tells of messages for which that has no room
 	watching    sync.WaitGroup // for changes of the users
 

@@ -2,35 +2,84 @@ package backend
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
+
+	"github.com/concurrent-modular-agent/coma/internal/access"
+	"github.com/concurrent-modular-agent/coma/internal/api"
 )
 
-// Bounds of how slowly a request's body may come.
+// Bounds of how slowly a message may come: a request's body, an MQTT packet, or what a WebSocket carries.
 const (
 	bodyTime = 30 * time.Second
 	bodyRate = 32 << 10 // bytes a second, beside bodyTime
 )
 
-// arriving is a request's body that has to come in its time: who holds one back holds the memory of what has come.
+// dueAt is when a message has to be there that began at a time and of which so many bytes have been read.
+func dueAt(since time.Time, read int64) time.Time {
+	return since.Add(bodyTime + time.Duration(read/bodyRate)*time.Second)
+}
+
+// arriving is a request's body that has to come in its time, and for which there has to be room: who holds one back holds
+// the memory of what has come.
 type arriving struct {
 	io.ReadCloser
 	deadline func(time.Time) error // of reading from the connection
 	since    time.Time
 	read     int64
+
+	hold access.Hold // covers what has been announced
+	done <-chan struct{}
+	told func(error) // of a body for which there is no room
 }
 
-// inTime lets a request's body take its time and no more.
-func inTime(w http.ResponseWriter, r *http.Request) {
+// bodyError is why a body cannot be read: it has the status that answers the request.
+type bodyError struct {
+	status int
+	err    error
+}
+
+func (e *bodyError) Error() string { return e.err.Error() }
+func (e *bodyError) Unwrap() error { return e.err }
+
+// HTTPStatus is asked for by those who answer requests.
+func (e *bodyError) HTTPStatus() int { return e.status }
+
+var errLate = fmt.Errorf("the body did not come in its time: %v, and a second more for each %d KiB", bodyTime, bodyRate>>10)
+
+// receive lets a request's body take its time and its room, and no more. It returns when there is room for what the
+// request announces; release is called when the request has been answered.
+func (b *Backend) receive(w http.ResponseWriter, r *http.Request, id access.Identity) (release func(), err error) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return // a WebSocket, or one who listens, may be silent
+		return func() {}, nil // a WebSocket, or one who listens, may be silent
 	}
-	r.Body = &arriving{ReadCloser: r.Body, deadline: http.NewResponseController(w).SetReadDeadline, since: time.Now()}
+	hold := b.intake.Hold(id, here(r))
+	told := func(err error) { b.crowded(id.User(), remote(r), err) }
+	if err := hold.Reach(r.Context().Done(), r.ContentLength); err != nil {
+		told(err)
+		return nil, crowded(err)
+	}
+	body := &arriving{
+		ReadCloser: r.Body, deadline: http.NewResponseController(w).SetReadDeadline, since: time.Now(),
+		hold: hold, done: r.Context().Done(), told: told,
+	}
+	r.Body = body
+	return body.hold.Release, nil
+}
+
+// crowded is the error of a body for which there is no room.
+func crowded(err error) *bodyError {
+	if errors.Is(err, api.ErrTooLarge) {
+		return &bodyError{http.StatusRequestEntityTooLarge, err}
+	}
+	return &bodyError{http.StatusServiceUnavailable, err}
 }
 
 func (a *arriving) Read(p []byte) (int, error) {
-	if err := a.due(a.since.Add(bodyTime + time.Duration(a.read/bodyRate)*time.Second)); err != nil {
+	if err := a.due(dueAt(a.since, a.read)); err != nil {
 		return 0, err
 	}
 	n, err := a.ReadCloser.Read(p)
@@ -41,6 +90,15 @@ func (a *arriving) Read(p []byte) (int, error) {
 			return n, err
 		}
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, &bodyError{http.StatusRequestTimeout, errLate}
+	}
+	came := time.Now()
+	if full := a.hold.Reach(a.done, a.read); full != nil { // its length was not announced
+		a.told(full)
+		return n, crowded(full)
+	}
+	a.since = a.since.Add(time.Since(came))
 	return n, err
 }
 

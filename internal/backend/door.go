@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -19,12 +18,15 @@ import (
 )
 
 // doors is where MQTT clients come in: by the MQTT port, or by a WebSocket of the API's port. It keeps from the broker what
-// that does not guard itself against: connections that say nothing, that begin with anything but a small CONNECT, or that
-// read nothing; and it survives a packet that the broker stumbles over. It implements mochi's listeners.Listener.
+// that does not guard itself against: connections that say nothing, that begin with anything but a small CONNECT, that hold
+// packets back, or that read nothing; and it survives a packet that the broker stumbles over. It implements mochi's
+// listeners.Listener.
 type doors struct {
 	listener net.Listener
 	limits   access.Limits
+	intake   *access.Intake
 	log      *slog.Logger
+	crowded  func(user, address string, err error) // told of packets for which there is no room
 
 	mu        sync.Mutex
 	establish listeners.EstablishFn // nil before Serve
@@ -43,8 +45,8 @@ const (
 	mqttListener = "tcp"
 )
 
-func newDoors(l net.Listener, limits access.Limits, log *slog.Logger) *doors {
-	return &doors{listener: l, limits: limits, log: log, open: map[*door]struct{}{}}
+func newDoors(l net.Listener, b *Backend) *doors {
+	return &doors{listener: l, limits: b.limits, intake: b.intake, log: b.log, crowded: b.crowded, open: map[*door]struct{}{}}
 }
 
 // ID implements listeners.Listener.
@@ -58,6 +60,9 @@ func (d *doors) Protocol() string { return "tcp" }
 
 // Init implements listeners.Listener.
 func (d *doors) Init(*slog.Logger) error { return nil }
+
+// maxPacket is the size of the largest packet that the broker takes.
+func maxPacket(limits access.Limits) int64 { return int64(limits.MessageBytes) + 64<<10 }
 
 // Serve implements listeners.Listener: it takes connections until Close.
 func (d *doors) Serve(establish listeners.EstablishFn) {
@@ -98,7 +103,12 @@ func (d *doors) begin() (ok bool) {
 
 // serve is a connection's life.
 func (d *doors) serve(conn net.Conn, local bool) {
-	g := &door{Conn: conn, in: bufio.NewReaderSize(conn, 512), address: access.Host(conn.RemoteAddr()), local: local}
+	g := &door{address: access.Host(conn.RemoteAddr())}
+	g.meter = newMeter(meter{
+		Conn: conn, parse: packetHead, intake: d.intake, here: local, most: maxPacket(d.limits),
+		id:   func() access.Identity { return g.id },
+		told: func(err error) { d.crowded(g.id.User(), g.address, err) },
+	}, conn)
 	if !local {
 		g.rate = access.NewRate(d.limits.Rate)
 	}
@@ -114,6 +124,7 @@ func (d *doors) serve(conn net.Conn, local bool) {
 				slog.Any("panic", stumble), slog.String("stack", string(debug.Stack())))
 		}
 		g.Close() // most often it is closed
+		g.release()
 		d.mu.Lock()
 		delete(d.open, g)
 		d.mu.Unlock()
@@ -174,10 +185,8 @@ func (c *socketConn) Close() error { return c.ws.CloseNow() }
 
 // door is one MQTT client's connection.
 type door struct {
-	net.Conn
-	in      *bufio.Reader
+	*meter
 	address string // without the port
-	local   bool   // it comes from this machine
 	rate    *access.Rate
 	id      access.Identity // set at CONNECT, before anybody else knows the client
 
@@ -186,33 +195,20 @@ type door struct {
 
 var errGreeting = errors.New("it does not begin with a CONNECT of reasonable size")
 
-// greet waits for the beginning of a CONNECT packet, which the broker then reads.
+// greet waits for the beginning of a CONNECT packet (3.1.1, section 3.1), which the broker then reads.
 func (g *door) greet() error {
 	if err := g.SetReadDeadline(time.Now().Add(greeting)); err != nil {
 		return fmt.Errorf("set deadline: %w", err)
 	}
-	length, shift := 0, 0
-	for n := 2; ; n++ {
-		head, err := g.in.Peek(n)
-		if err != nil {
-			return err
-		}
-		if head[0] != 0x10 { // CONNECT (3.1.1, section 3.1.1)
-			return errGreeting
-		}
-		length |= int(head[n-1]&0x7f) << shift // section 2.2.3
-		shift += 7
-		if length > maxConnect || shift > 28 {
-			return errGreeting
-		}
-		if head[n-1]&0x80 == 0 {
-			return nil
-		}
+	connect, err := g.head()
+	if err != nil {
+		return err
 	}
+	if kind, err := g.in.Peek(1); err != nil || kind[0] != 0x10 || connect.bytes > maxConnect {
+		return errGreeting
+	}
+	return nil
 }
-
-// Read implements net.Conn.
-func (g *door) Read(p []byte) (int, error) { return g.in.Read(p) }
 
 // Write implements net.Conn. A client that takes nothing for long is cut off: all that is for it waits in memory.
 func (g *door) Write(p []byte) (written int, err error) {
@@ -234,4 +230,4 @@ func (g *door) Write(p []byte) (written int, err error) {
 }
 
 // SetDeadline implements net.Conn. The broker means the time till the client's next packet.
-func (g *door) SetDeadline(t time.Time) error { return g.Conn.SetReadDeadline(t) }
+func (g *door) SetDeadline(t time.Time) error { return g.SetReadDeadline(t) }

@@ -14,6 +14,12 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/access"
 )
 
+// newTestDoors returns doors that nobody has come in by.
+func newTestDoors(log io.Writer) *doors {
+	limits := access.Limits{}.WithDefaults()
+	return newDoors(nil, &Backend{limits: limits, intake: access.NewIntake(limits), log: slog.New(slog.NewTextHandler(log, nil))})
+}
+
 func TestGreeting(t *testing.T) {
 	connect := []byte{0x10, 0x0c, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 60, 0, 0}
 	tests := []struct {
@@ -35,7 +41,7 @@ func TestGreeting(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDoors(nil, access.Limits{}.WithDefaults(), slog.New(slog.DiscardHandler))
+				d := newTestDoors(io.Discard)
 				came := false
 				d.establish = func(_ string, c net.Conn) error {
 					came = true
@@ -68,7 +74,7 @@ func TestAClientThatTakesNothingIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
-		g := &door{Conn: near}
+		g := &door{meter: newMeter(meter{Conn: near}, near)}
 		start := time.Now()
 		go func() { // slow, but it takes some
 			for range 3 {
@@ -93,7 +99,7 @@ func TestAClientThatTakesNothingIsCutOff(t *testing.T) {
 
 func TestAStumbleEndsOneConnection(t *testing.T) {
 	var log bytes.Buffer
-	d := newDoors(nil, access.Limits{}.WithDefaults(), slog.New(slog.NewTextHandler(&log, nil)))
+	d := newTestDoors(&log)
 	d.establish = func(string, net.Conn) error { panic("index out of range") }
 	near, far := net.Pipe()
 	go far.Write([]byte{0x10, 0x00})

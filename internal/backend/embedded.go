@@ -44,7 +44,7 @@ func openEmbedded(b *Backend) error {
 	// How many messages of QoS 1 and 2 a client may have under way. Beyond it the broker cuts the connection, even of
 	// clients of MQTT 3.1.1, which cannot know of it: so it is as many as MQTT can number.
 	capabilities.ReceiveMaximum = 65535
-	capabilities.MaximumPacketSize = uint32(b.limits.MessageBytes) + 64<<10
+	capabilities.MaximumPacketSize = uint32(maxPacket(b.limits))
 	capabilities.MaximumSessionExpiryInterval = uint32(min(b.limits.SessionAge/time.Second, math.MaxUint32))
 	// Not a day, after which even what is retained would go: what is kept, and how much of it, is the gate's to bound.
 	capabilities.MaximumMessageExpiryInterval = 0
@@ -61,7 +61,7 @@ func openEmbedded(b *Backend) error {
 	})
 	k.mirrorer = k.server.NewClient(nil, "local", mirrorID, true)
 	k.gate, k.couriers = newGate(k, b.limits), newCouriers(k.server)
-	k.doors = newDoors(b.secured(listener, "MQTT"), b.limits, b.log)
+	k.doors = newDoors(b.secured(listener, "MQTT"), b)
 	for _, called := range []mqtt.Hook{k.gate, k.couriers, &hook{broker: k, waiting: map[string]waiting{}, latest: map[string]*mqtt.Client{}}} {
 		if err == nil {
 			err = k.server.AddHook(called, nil)

@@ -57,7 +57,15 @@ func (b *Backend) guard(next http.Handler) http.Handler {
 				return
 			}
 		}
-		inTime(w, r)
+		release, err := b.receive(w, r, id)
+		if status := new(bodyError); errors.As(err, &status) {
+			if status.status == http.StatusServiceUnavailable {
+				w.Header().Set("Retry-After", "1")
+			}
+			refuse(status.status, err.Error())
+			return
+		}
+		defer release()
 		next.ServeHTTP(w, r.WithContext(withIdentity(r.Context(), id)))
 	})
 }
@@ -186,6 +194,13 @@ func remote(r *http.Request) string {
 	return host
 }
 
+// here reports whether a request comes from this machine.
+func here(r *http.Request) bool {
+	to, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	_, socket := to.(*net.UnixAddr)
+	return socket || access.Here(remote(r), access.Host(to))
+}
+
 // named reports whether a Host header names this machine. On loopback it has to name loopback. Elsewhere an address does,
 // for a web page cannot make its name an address, and so do the machine's own name and those that Options allow.
 func (b *Backend) named(host string) bool {
@@ -251,6 +266,7 @@ func UsersPath(f folders.Folders) string { return filepath.Join(f.State, "users.
 // openAccess reads what says who may come in, and refuses to listen to the network without anything that others must know.
 func (b *Backend) openAccess() (err error) {
 	b.limits = b.opt.Limits.WithDefaults()
+	b.intake = access.NewIntake(b.limits)
 	if b.users, err = access.Open(UsersPath(b.opt.Folders)); err != nil {
 		return err
 	}
@@ -310,6 +326,17 @@ func (b *Backend) secured(l net.Listener, what string) net.Listener {
 		l = access.Secure(l, b.certificate.Config("http/1.1"))
 	}
 	return l
+}
+
+// crowded tells of a message for which there is no room among those that are being received.
+func (b *Backend) crowded(user, address string, err error) {
+	if !errors.Is(err, access.ErrCrowded) && !errors.Is(err, api.ErrTooLarge) {
+		return // the sender has gone
+	}
+	if n := b.full.add(1); n > 0 {
+		b.log.Warn("no room for a message that comes in: its sender is cut off", slog.String("user", user), slog.String("address", address),
+			slog.Any("error", err), slog.Int("refused", n))
+	}
 }
 
 // Exposable refuses, with api.ErrInvalid, to listen on an address that other machines reach where nothing is asked of them.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/concurrent-modular-agent/coma/internal/access"
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/chroma"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
@@ -128,9 +129,7 @@ func (l *sockets) release(agent string) error {
 // routes is the API. Whose a request is has been found out before: see identity.
 func (b *Backend) routes(collections *collections) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /rpc", func(w http.ResponseWriter, r *http.Request) {
-		b.server.ServeAs(b.as(identity(r)), w, r)
-	})
+	mux.HandleFunc("GET /rpc", b.serveLink)
 	mux.HandleFunc("POST /rpc", func(w http.ResponseWriter, r *http.Request) {
 		b.server.PostAs(b.as(identity(r)), w, r)
 	})
@@ -148,6 +147,22 @@ func (b *Backend) routes(collections *collections) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	return mux
+}
+
+// serveLink takes a connection of the link, which is bounded as its owner is.
+func (b *Backend) serveLink(w http.ResponseWriter, r *http.Request) {
+	id := identity(r)
+	hold := b.intake.Hold(id, here(r))
+	if hold.Free() {
+		b.server.ServeAs(b.as(id), w, r)
+		return
+	}
+	m := newMeter(meter{
+		parse: frameHead, id: func() access.Identity { return id }, intake: b.intake, most: hold.Most(),
+		told: func(err error) { b.crowded(id.User(), remote(r), err) },
+	}, nil)
+	defer m.release()
+	b.server.ServeWithin(m, b.as(id), &metered{w, m}, r)
 }
 
 // endpoint tells modules where they find this backend.

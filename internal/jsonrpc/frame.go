@@ -161,6 +161,28 @@ func (m *message) parse(data []byte) error {
 	return nil
 }
 
+// idOf finds the id of a call in the beginning of its frame; nil: it does not stand before the parameters.
+func idOf(head []byte) json.RawMessage {
+	decoder := json.NewDecoder(bytes.NewReader(head))
+	if first, err := decoder.Token(); err != nil || first != json.Delim('{') {
+		return nil
+	}
+	for decoder.More() {
+		key, err := decoder.Token()
+		if err != nil || key == "params" {
+			return nil
+		}
+		var value json.RawMessage
+		if decoder.Decode(&value) != nil {
+			return nil
+		}
+		if m := (&message{Version: "2.0", ID: value, Method: "m"}); key == "id" && m.check() == nil {
+			return m.ID
+		}
+	}
+	return nil
+}
+
 // valid reports whether a value that Scan has found is JSON throughout.
 func valid(value json.RawMessage) bool {
 	return value == nil || value[0] != '{' && value[0] != '[' && value[0] != '"' || json.Valid(value)

@@ -22,11 +22,18 @@ import (
 // Conn carries whole frames, each one JSON text. Read is called by one goroutine, Write by any but by one at a
 // time; Close ends both.
 type Conn interface {
-	// Read returns a frame that is valid until the next Read.
+	// Read returns a frame that is valid until the next Read; with a SkippedError the beginning of one.
 	Read() ([]byte, error)
 	Write(frame []byte) error
 	Close() error
 }
+
+// SkippedError is a Conn's for a frame that was too large to be read: the connection goes on behind it. Cause answers the
+// call that was in it.
+type SkippedError struct{ Cause error }
+
+func (e *SkippedError) Error() string { return "frame skipped: " + e.Cause.Error() }
+func (e *SkippedError) Unwrap() error { return e.Cause }
 
 // Handler answers what the far side asks.
 type Handler interface {
@@ -43,6 +50,13 @@ type Quick interface {
 	// Quick answers a call as Request does, in the goroutine that reads, if it can at once; ok is false if it cannot, and
 	// Request is called then. params is only valid during the call.
 	Quick(method string, params json.RawMessage) (result any, err error, ok bool)
+}
+
+// Admitting is a Handler that is asked whether a call is to be answered at all.
+type Admitting interface {
+	// Admit is called in the goroutine that reads, with the size of a call's parameters in bytes; release is called when the
+	// call has been answered. The error is the answer.
+	Admit(bytes int) (release func(), err error)
 }
 
 // maxConcurrent bounds the requests of one far side that are being answered at the same time; further frames wait.
@@ -100,6 +114,12 @@ func (p *Peer) Run(ctx context.Context) error {
 	var messages []message
 	for {
 		frame, err := p.conn.Read()
+		if skipped := new(SkippedError); errors.As(err, &skipped) {
+			if id := idOf(frame); id != nil {
+				p.reply(ctx, nil, encodeAnswer(nil, id, nil, skipped.Cause))
+				continue
+			}
+		}
 		if err != nil {
 			return p.fail(err)
 		}
@@ -325,6 +345,14 @@ func (p *Peer) request(ctx context.Context, m *message, together *answers, runni
 	if together == nil && p.quick(m) {
 		return true
 	}
+	release := func() {}
+	if handler, ok := p.handler.(Admitting); ok {
+		var err error
+		if release, err = handler.Admit(len(m.Params)); err != nil {
+			p.reply(ctx, together, encodeAnswer(nil, m.ID, nil, err))
+			return true
+		}
+	}
 	id := string(m.ID)
 	callCtx, cancel := context.WithCancel(ctx)
 	p.mu.Lock()
@@ -335,6 +363,7 @@ func (p *Peer) request(ctx context.Context, m *message, together *answers, runni
 	p.mu.Unlock()
 	if busy {
 		cancel()
+		release()
 		p.reply(ctx, together, appendError(nil, m.ID, CodeInvalidRequest, "invalid request: a call of that id is being answered"))
 		return true
 	}
@@ -342,12 +371,14 @@ func (p *Peer) request(ctx context.Context, m *message, together *answers, runni
 	case p.slots <- struct{}{}:
 	case <-ctx.Done():
 		cancel()
+		release()
 		return false
 	}
 	method, params := m.Method, bytes.Clone(m.Params)
 	running.Go(func() {
 		p.answer(ctx, callCtx, id, method, params, together)
 		cancel()
+		release()
 		<-p.slots
 	})
 	return true

@@ -421,3 +421,90 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// brief is a connection that takes only so much of a frame, and skips the rest.
+type brief struct {
+	jsonrpc.Conn
+	most int
+}
+
+func (b brief) Read() ([]byte, error) {
+	frame, err := b.Conn.Read()
+	if err == nil && len(frame) > b.most {
+		return frame[:b.most], &jsonrpc.SkippedError{Cause: &jsonrpc.Error{Code: 1005, Message: "too large"}}
+	}
+	return frame, err
+}
+
+func TestASkippedFrameIsAnswered(t *testing.T) {
+	a, b := newPipe()
+	run(t, brief{b, 1000}, handler{request: echo}, true)
+	p := run(t, a, handler{}, true)
+	for range 3 {
+		var far *jsonrpc.Error
+		err := p.Call(within(t), "echo", raw(`"`+strings.Repeat("x", 2000)+`"`), nil)
+		if !errors.As(err, &far) || far.Code != 1005 {
+			t.Fatalf("a frame that was skipped gives %v", err)
+		}
+		if err := p.Call(within(t), "echo", raw(`"x"`), nil); err != nil {
+			t.Fatalf("behind it: %v", err)
+		}
+	}
+	for _, unknown := range []string{`{"jsonrpc":"2.0","method":"echo","params":"`, `["`, `{"id":[1],"params":"`} {
+		a, b := newPipe()
+		far := run(t, brief{b, 1000}, handler{request: echo}, true)
+		if err := a.Write([]byte(unknown + strings.Repeat("x", 2000))); err != nil {
+			t.Fatal(err)
+		}
+		<-far.Lost() // whose it was is not known: nobody could be told
+	}
+}
+
+// admitting is a handler that has room for so many bytes of calls.
+type admitting struct {
+	handler
+	room *atomic.Int64
+}
+
+func (h admitting) Admit(bytes int) (func(), error) {
+	if h.room.Add(-int64(bytes)) < 0 {
+		h.room.Add(int64(bytes))
+		return nil, &jsonrpc.Error{Code: 1000, Message: "no room"}
+	}
+	return func() { h.room.Add(int64(bytes)) }, nil
+}
+
+func TestCallsAreAdmitted(t *testing.T) {
+	a, b := newPipe()
+	var room atomic.Int64
+	room.Store(10)
+	begun := make(chan struct{})
+	far := jsonrpc.New(b, admitting{handler{request: func(ctx context.Context, method string, params json.RawMessage) (any, error) {
+		if method == "wait" {
+			close(begun)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return echo(ctx, method, params)
+	}}, &room}, true)
+	var running sync.WaitGroup
+	running.Go(func() { far.Run(t.Context()) })
+	p := run(t, a, handler{}, true)
+	ctx, cancel := context.WithCancel(within(t))
+	waited := make(chan error, 1)
+	go func() { waited <- p.Call(ctx, "wait", raw(`"123456"`), nil) }()
+	<-begun
+	if err := p.Call(within(t), "echo", raw(`"1"`), nil); err == nil {
+		t.Error("a call is answered for which there is no room")
+	}
+	if err := p.Call(within(t), "echo", raw(`1`), nil); err != nil {
+		t.Errorf("a call for which there is room: %v", err)
+	}
+	cancel()
+	<-waited
+	p.Close()
+	running.Wait()
+	if room.Load() != 10 {
+		t.Errorf("%d bytes of room are left in the end", room.Load())
+	}
+}

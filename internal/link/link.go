@@ -40,8 +40,9 @@ const maxKept = 64 << 10
 
 // wsConn is a WebSocket as a jsonrpc.Conn.
 type wsConn struct {
-	ws  *websocket.Conn
-	buf []byte // of the frame read last
+	ws   *websocket.Conn
+	most int64  // the size of the largest frame that is taken; 0: what the WebSocket takes
+	buf  []byte // of the frame read last
 }
 
 func newConn(ws *websocket.Conn) *wsConn {
@@ -73,6 +74,12 @@ func (c *wsConn) Read() ([]byte, error) {
 		}
 		if err != nil {
 			return nil, err
+		}
+		if c.most > 0 && int64(len(buf)) > c.most {
+			if _, err := io.Copy(io.Discard, r); err != nil {
+				return nil, err
+			}
+			return buf, &jsonrpc.SkippedError{Cause: coded{fmt.Errorf("a frame of more than %d bytes: %w: send less at once", c.most, api.ErrTooLarge)}}
 		}
 	}
 }

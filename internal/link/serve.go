@@ -76,6 +76,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.ServeAs(s
 
 // ServeAs is ServeHTTP before another host: the same one as far as the connection's owner may use it.
 func (s *Server) ServeAs(host Local, w http.ResponseWriter, r *http.Request) {
+	s.ServeWithin(nil, host, w, r)
+}
+
+// Bounds are those of what one connection may have the host keep in memory at a time.
+type Bounds interface {
+	// Most is the size of the largest frame in bytes. A larger one is answered with an api.ErrTooLarge.
+	Most() int64
+	// Admit makes room for the parameters of a call until it has been answered, which release says. It is called in the
+	// goroutine that reads from the connection, before it reads on. The error answers the call.
+	Admit(bytes int) (release func(), err error)
+}
+
+// ServeWithin is ServeAs for a connection that has bounds; nil: it has none.
+func (s *Server) ServeWithin(bounds Bounds, host Local, w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	if s.life.Err() != nil {
 		s.mu.Unlock()
@@ -94,7 +108,10 @@ func (s *Server) ServeAs(host Local, w http.ResponseWriter, r *http.Request) {
 		return // Accept has answered with what is wrong
 	}
 	conn := newConn(ws)
-	c := &serving{server: s, host: host}
+	c := &serving{server: s, host: host, bounds: bounds}
+	if bounds != nil {
+		conn.most = bounds.Most()
+	}
 	c.peer = jsonrpc.New(conn, c, conn.batching())
 	c.peer.Run(s.life) // why a connection ended is the far side's affair; what it left is cleared away here
 	c.release()
@@ -112,6 +129,7 @@ func (s *Server) Close() {
 type serving struct {
 	server *Server
 	host   Local
+	bounds Bounds // nil: none
 	peer   *jsonrpc.Peer
 
 	mu       sync.Mutex
@@ -185,6 +203,14 @@ func (c *serving) Quick(method string, raw json.RawMessage) (any, error, bool) {
 	}
 	m, err := p.message()
 	return nil, nil, err == nil && seat.TrySend(m)
+}
+
+// Admit implements jsonrpc.Admitting.
+func (c *serving) Admit(bytes int) (release func(), err error) {
+	if c.bounds == nil {
+		return func() {}, nil
+	}
+	return c.bounds.Admit(bytes)
 }
 
 // Request implements jsonrpc.Handler.
