@@ -55,9 +55,7 @@ export async function connect(options = {}) {
   const identity = { agent, module, generation: options.generation ?? Number(env.COMA_GENERATION || 1) };
   const seat = new Seat(platform, api, options.token ?? env.COMA_TOKEN ?? "", identity, options.guest ?? false);
   await seat.open(options.signal);
-  const made = new Agent(seat, platform);
-  platform.attend(made, seat, !options.module && Boolean(env.COMA_MODULE));
-  return made;
+  return new Agent(seat, platform, platform.attend(seat, !options.module && Boolean(env.COMA_MODULE)));
 }
 
 /** What a call may be told: signal gives it up, with the signal's reason. @typedef {{signal?: AbortSignal}} CallOptions */
@@ -82,16 +80,18 @@ export async function connect(options = {}) {
 export class Agent {
   /** @type {Seat} */ #seat;
   /** @type {Platform} */ #platform;
-  #heeded = false;
+  #leave;
 
   /**
    * @param {Seat} seat
    * @param {Platform} platform
+   * @param {() => void} leave undoes what sees to the end of the process
    * @internal
    */
-  constructor(seat, platform) {
+  constructor(seat, platform, leave) {
     this.#seat = seat;
     this.#platform = platform;
+    this.#leave = leave;
     /** The agent's name. @readonly */
     this.name = seat.identity.agent;
     /** This module's name. @readonly */
@@ -101,16 +101,7 @@ export class Agent {
     /** The agent's shared memory. @readonly */
     this.memory = new Memory(seat);
     /** The module's log, with a level and key: value pairs. @readonly */
-    this.logger = Object.freeze({
-      /** @param {string} text @param {Record<string, unknown>} [attrs] */
-      debug: (text, attrs) => this.#log("DEBUG", text, attrs),
-      /** @param {string} text @param {Record<string, unknown>} [attrs] */
-      info: (text, attrs) => this.#log("INFO", text, attrs),
-      /** @param {string} text @param {Record<string, unknown>} [attrs] */
-      warn: (text, attrs) => this.#log("WARN", text, attrs),
-      /** @param {string} text @param {Record<string, unknown>} [attrs] */
-      error: (text, attrs) => this.#log("ERROR", text, attrs),
-    });
+    this.logger = Object.freeze({ debug: this.#at("DEBUG"), info: this.#at("INFO"), warn: this.#at("WARN"), error: this.#at("ERROR") });
   }
 
   /**
@@ -118,7 +109,7 @@ export class Agent {
    * does neither that nor receive, input or every is ended as soon as nothing of it is under way.
    */
   get signal() {
-    this.#heeded = true;
+    this.#seat.heeded = true;
     return this.#seat.stopping.signal;
   }
 
@@ -309,6 +300,11 @@ export class Agent {
     return this.#log("INFO", args.map(readable).join(" "));
   }
 
+  /** @param {string} level @returns {(text: string, attrs?: Record<string, unknown>) => Promise<void>} */
+  #at(level) {
+    return (text, attrs) => this.#log(level, text, attrs);
+  }
+
   /** @param {string} level @param {string} text @param {Record<string, unknown>} [attrs] */
   async #log(level, text, attrs = {}) {
     const entry = { time: new Date(), level, text, attrs: Object.entries(attrs).map(([key, value]) => ({ key, value: readable(value) })) };
@@ -351,7 +347,7 @@ export class Agent {
    * @param {"finished" | "stopped" | "died"} [outcome]
    */
   async close(outcome = "finished") {
-    this.#platform.leave(this);
+    this.#leave();
     await this.#seat.close(outcome);
   }
 
@@ -361,11 +357,6 @@ export class Agent {
    */
   stop() {
     this.#seat.stop();
-  }
-
-  /** Tells whether nobody would notice that the module is to stop. @internal */
-  get heedless() {
-    return !this.#heeded;
   }
 }
 
@@ -514,11 +505,11 @@ export class Memory {
    * @returns {Promise<MemoryRecord[]>}
    */
   async get(limit = 0, options = {}) {
-    const { ids, oldest, ...rest } = chosen("get", options, ["where", "since", "until", "withVectors", "oldest", "ids", "signal"]);
+    const { ids, oldest } = chosen("get", options, ["oldest", "ids", ...narrowing]);
     if (ids && ids.length === 0) {
       return [];
     }
-    const found = await this.#seat.call("memory.get", { select: { limit, oldest, ids, ...narrowed(rest) } }, rest.signal);
+    const found = await this.#seat.call("memory.get", { select: { limit, oldest, ids, ...narrowed(options) } }, options.signal);
     return found.map(fromWireRecord);
   }
 
@@ -531,7 +522,7 @@ export class Memory {
    * @returns {Promise<Match[]>}
    */
   async query(text, k = 10, options = {}) {
-    return this.#query({ text, k }, options);
+    return this.#find("query", { text, k }, options);
   }
 
   /**
@@ -543,14 +534,7 @@ export class Memory {
    * @returns {Promise<Match[]>}
    */
   async queryVector(vector, k = 10, options = {}) {
-    return this.#query({ vector: toVector("queryVector", vector), k }, options);
-  }
-
-  /** @param {object} asked @param {Narrowing} options */
-  async #query(asked, options) {
-    const { signal, ...rest } = chosen("query", options, ["where", "since", "until", "withVectors", "signal"]);
-    const found = await this.#seat.call("memory.query", { query: { ...asked, ...narrowed(rest) } }, signal);
-    return found.map(fromWireMatch);
+    return this.#find("query", { vector: toVector("queryVector", vector), k }, options);
   }
 
   /**
@@ -564,7 +548,7 @@ export class Memory {
    * @returns {Promise<Match[]>}
    */
   async retrieve(retriever, text, k = 10, options = {}) {
-    return this.#retrieve(retriever, { text, k }, options);
+    return this.#find("retrieve", { text, k, ...retriever }, options);
   }
 
   /**
@@ -577,13 +561,13 @@ export class Memory {
    * @returns {Promise<Match[]>}
    */
   async retrieveVector(retriever, vector, k = 10, options = {}) {
-    return this.#retrieve(retriever, { vector: toVector("retrieveVector", vector), k }, options);
+    return this.#find("retrieve", { vector: toVector("retrieveVector", vector), k, ...retriever }, options);
   }
 
-  /** @param {Retriever} retriever @param {object} asked @param {Narrowing} options */
-  async #retrieve(retriever, asked, options) {
-    const { signal, ...rest } = chosen("retrieve", options, ["where", "since", "until", "withVectors", "signal"]);
-    const found = await this.#seat.call("memory.retrieve", { retrieval: { ...asked, ...narrowed(rest), ...retriever } }, signal);
+  /** @param {"query" | "retrieve"} how @param {object} asked @param {Narrowing} options @returns {Promise<Match[]>} */
+  async #find(how, asked, options) {
+    const params = { ...asked, ...narrowed(chosen(how, options, narrowing)) };
+    const found = await this.#seat.call(`memory.${how}`, how === "query" ? { query: params } : { retrieval: params }, options.signal);
     return found.map(fromWireMatch);
   }
 
@@ -629,6 +613,8 @@ export class Memory {
     return (await this.#seat.call("memory.clear", {}, options.signal)).count;
   }
 }
+
+const narrowing = ["where", "since", "until", "withVectors", "signal"];
 
 /** @param {Narrowing} options */
 function narrowed({ where, since, until, withVectors }) {
@@ -773,73 +759,47 @@ export function marginalRelevance(options = {}) {
 
 /** An error of the host or of this library. code is the host's, as internal/api/errors.go lists them; 1000 for no special kind. */
 export class ComaError extends Error {
+  /** @internal */ static kind = 1000; // code, where none is said
+
   /** @param {string} message @param {{cause?: unknown, code?: number}} [options] */
   constructor(message, options = {}) {
     super(message, options);
     this.name = new.target.name;
     /** @readonly */
-    this.code = options.code ?? 1000;
+    this.code = options.code ?? new.target.kind;
   }
 }
 
 /** input: there is nobody (left) to ask. */
-export class NoInput extends ComaError {}
+export class NoInput extends ComaError { static kind = 1001; }
 /** Memory.update: no record has that ID. */
-export class NotFound extends ComaError {}
+export class NotFound extends ComaError { static kind = 1002; }
 /** send: nobody runs, or has run, a module of that name. */
-export class Unknown extends ComaError {}
+export class Unknown extends ComaError { static kind = 1003; }
 /** An argument is wrong; the text says which. */
-export class Invalid extends ComaError {
-  /** @param {string} message @param {{cause?: unknown}} [options] */
-  constructor(message, options) {
-    super(message, { ...options, code: 1004 });
-  }
-}
+export class Invalid extends ComaError { static kind = 1004; }
 /** A message, publication or kept value is over its limit. */
-export class TooLarge extends ComaError {
-  /** @param {string} message @param {{cause?: unknown}} [options] */
-  constructor(message, options) {
-    super(message, { ...options, code: 1005 });
-  }
-}
+export class TooLarge extends ComaError { static kind = 1005; }
 /** A newer generation of the module has its place. */
-export class Replaced extends ComaError {}
+export class Replaced extends ComaError { static kind = 1006; }
 /** The session has been closed. */
-export class Closed extends ComaError {
-  /** @param {string} message @param {{cause?: unknown}} [options] */
-  constructor(message, options) {
-    super(message, { ...options, code: 1007 });
-  }
-}
+export class Closed extends ComaError { static kind = 1007; }
 /** The token is missing or wrong. */
-export class Unauthorized extends ComaError {
-  /** @param {string} message @param {{cause?: unknown}} [options] */
-  constructor(message, options) {
-    super(message, { ...options, code: 1008 });
-  }
-}
+export class Unauthorized extends ComaError { static kind = 1008; }
 /** Another program has what was asked for. */
-export class InUse extends ComaError {}
+export class InUse extends ComaError { static kind = 1009; }
 /** The module is asked to stop. It is no failure: left uncaught, the process ends with exit code 0. */
 export class Stopped extends ComaError {}
 
 /** The connection went before the answer came: whether the host acted on the call is unknown. It never leaves this file. */
 class Lost extends Error {}
 
+const kinds = [NoInput, NotFound, Unknown, Invalid, TooLarge, Replaced, Closed, Unauthorized, InUse];
+
 /** @param {{code: number, message: string}} error an error of JSON-RPC */
 function remoteError({ code, message }) {
-  switch (code) {
-    case 1001: return new NoInput(message, { code });
-    case 1002: return new NotFound(message, { code });
-    case 1003: return new Unknown(message, { code });
-    case 1004: return new Invalid(message);
-    case 1005: return new TooLarge(message);
-    case 1006: return new Replaced(message, { code });
-    case 1007: return new Closed(message);
-    case 1008: return new Unauthorized(message);
-    case 1009: return new InUse(message, { code });
-    default: return new ComaError(message, { code });
-  }
+  const Kind = kinds.find(({ kind }) => kind === code) ?? ComaError;
+  return new Kind(message, { code });
 }
 
 // ------------------------------------------------------------------------------------------------------------ seat
@@ -867,6 +827,7 @@ class Seat {
   /** @type {Set<string>} */ #topics = new Set(); // subscribed to: a host that was restarted is told again
   /** @type {Error | undefined} */ #ended;
   stopping = new AbortController(); // the module is asked to stop
+  heeded = false; // it would notice
   #overdue = new Alarm(); // calls from before that have waited for long enough
   #arrived = new Gate();
   #receiving = new Slots(1);
@@ -1013,55 +974,50 @@ class Seat {
   }
 
   /** @param {(Signal | undefined)[]} signals */
-  async receive(signals) {
-    this.#mayReceive();
-    await this.#receiving.take(...signals);
-    const free = this.wire.hold();
-    try {
+  receive(signals) {
+    return this.#alone(signals, async () => {
       for (;;) {
-        throwIfAborted(signals);
         const message = this.#take(true);
         if (message) {
-          // What the host is told has left this process by then: should the message kill it at once, the host knows which.
-          await this.wire.peer?.flushed();
           return message;
         }
         await this.#arrived.wait(...signals);
       }
-    } catch (error) {
-      this.#giveUp();
-      throw error;
-    } finally {
-      free();
-      this.#receiving.give();
-    }
+    });
   }
 
   /** @param {(Signal | undefined)[]} signals */
-  async tryReceive(signals) {
-    this.#mayReceive();
+  tryReceive(signals) {
+    return this.#alone(signals, async () => {
+      const message = this.#take(false);
+      if (message) {
+        return message;
+      }
+      // What the host has for us arrives before its answer does.
+      await this.wire.call("poll", { ack: this.#done }, ...signals);
+      return this.#take(false) ?? null;
+    });
+  }
+
+  /** Calls f, which receives, when no other receive is under way. @param {(Signal | undefined)[]} signals @param {() => Promise<any>} f */
+  async #alone(signals, f) {
+    if (this.guest) {
+      throw new Invalid("receive: a guest has no mailbox: connect without guest");
+    }
     await this.#receiving.take(...signals);
     try {
       throwIfAborted(signals);
-      let message = this.#take(false);
-      if (!message) {
-        // What the host has for us arrives before its answer does.
-        await this.wire.call("poll", { ack: this.#done }, ...signals);
-        message = this.#take(false);
-      }
-      await this.wire.peer?.flushed();
-      return message ?? null;
+      return await this.wire.hold(async () => {
+        const message = await f();
+        // What the host is told has left this process by then: should the message kill it at once, the host knows which.
+        await this.wire.peer?.flushed();
+        return message;
+      });
     } catch (error) {
       this.#giveUp();
       throw error;
     } finally {
       this.#receiving.give();
-    }
-  }
-
-  #mayReceive() {
-    if (this.guest) {
-      throw new Invalid("receive: a guest has no mailbox: connect without guest");
     }
   }
 
@@ -1121,15 +1077,12 @@ class Seat {
   }
 
   /** Tells the host something that has no answer. It waits for a host that is away, but not long. @param {string} method @param {any} params */
-  async tell(method, params) {
-    const free = this.wire.hold();
-    try {
+  tell(method, params) {
+    return this.wire.hold(async () => {
       const peer = this.wire.peer ?? await this.wire.current(AbortSignal.timeout(outputTimeout), this.#late());
       peer.notify(method, params);
       await peer.flushed();
-    } finally {
-      free();
-    }
+    });
   }
 
   /** @param {string} outcome */
@@ -1156,13 +1109,8 @@ class Seat {
   }
 
   /** Resolves when what was sent has left the process. */
-  async flushed() {
-    const free = this.wire.hold();
-    try {
-      await this.wire.peer?.flushed();
-    } finally {
-      free();
-    }
+  flushed() {
+    return this.wire.hold(async () => this.wire.peer?.flushed());
   }
 
   /** Closes without waiting, in a process that ends now. @param {string} outcome */
@@ -1204,30 +1152,23 @@ class Wire {
   /** @param {Platform} platform @param {string} api @param {string} token @param {Owner} owner */
   constructor(platform, api, token, owner) {
     this.platform = platform;
+    this.hold = platform.hold;
     this.api = api;
     this.token = token;
     this.owner = owner;
   }
 
   /** Makes the first connection, and keeps it up until close. @param {AbortSignal} [signal] */
-  async connect(signal) {
-    const free = this.hold();
-    try {
+  connect(signal) {
+    return this.hold(async () => {
       const { peer, lost } = await this.#establish(false, signal);
       this.#keep(peer, lost);
-    } finally {
-      free();
-    }
+    });
   }
 
   close() {
     this.#life.abort(new Closed("the session is closed"));
     this.peer?.close();
-  }
-
-  /** Keeps the process alive, where it would end for want of anything to do, until what is returned is called. */
-  hold() {
-    return this.platform.hold();
   }
 
   /** @param {boolean} again @param {AbortSignal} [signal] */
@@ -1294,18 +1235,13 @@ class Wire {
 
   /** @param {...(Signal | undefined)} signals @returns {Promise<Peer>} the connection, waiting while there is none */
   async current(...signals) {
-    const free = this.hold();
-    try {
-      while (!this.peer) {
-        if (this.#error) {
-          throw again(this.#error);
-        }
-        await this.#changed.wait(...signals);
+    while (!this.peer) {
+      if (this.#error) {
+        throw again(this.#error);
       }
-      return this.peer;
-    } finally {
-      free();
+      await this.#changed.wait(...signals);
     }
+    return this.peer;
   }
 
   /**
@@ -1315,9 +1251,8 @@ class Wire {
    * @param {...(Signal | undefined)} signals
    * @returns {Promise<any>}
    */
-  async call(method, params, ...signals) {
-    const free = this.hold();
-    try {
+  call(method, params, ...signals) {
+    return this.hold(async () => {
       throwIfAborted(signals);
       for (;;) {
         const peer = this.peer ?? await this.current(...signals);
@@ -1335,9 +1270,7 @@ class Wire {
           await this.#changed.wait(...signals);
         }
       }
-    } finally {
-      free();
-    }
+    });
   }
 }
 
@@ -1374,22 +1307,17 @@ class Peer {
    * @returns {Promise<any>}
    */
   call(method, params, ...signals) {
-    return new Promise((resolve, reject) => {
+    const id = ++this.#ids;
+    return settled(signals, (resolve, reject) => {
       if (this.#lost) {
         reject(this.#lost);
         return;
       }
-      const id = ++this.#ids;
-      const off = onAbort(signals, (reason) => {
-        this.#calls.delete(id);
-        this.notify("$/cancel", { id });
-        reject(reason);
-      });
-      this.#calls.set(id, {
-        resolve: (result) => (off(), resolve(result)),
-        reject: (error) => (off(), reject(error)),
-      });
+      this.#calls.set(id, { resolve, reject });
       this.#queue({ jsonrpc: "2.0", id, method, params });
+    }, () => {
+      this.#calls.delete(id);
+      this.notify("$/cancel", { id });
     });
   }
 
@@ -1490,14 +1418,9 @@ class Gate {
 
   /** Resolves at the next wake, or rejects with the reason of the first signal that aborts. @param {...(Signal | undefined)} signals @returns {Promise<void>} */
   wait(...signals) {
-    return new Promise((resolve, reject) => {
-      const off = onAbort(signals, (reason) => {
-        this.#waiting.delete(go);
-        reject(reason);
-      });
-      const go = () => (off(), resolve());
-      this.#waiting.add(go);
-    });
+    /** @type {() => void} */
+    let go;
+    return settled(signals, (resolve) => this.#waiting.add(go = resolve), () => this.#waiting.delete(go));
   }
 }
 
@@ -1581,23 +1504,34 @@ class Alarm {
 }
 
 /**
- * Calls f, once, when the first of signals aborts (at once if one has); what is returned undoes that.
+ * A promise that start settles; where one of signals aborts before (or has), it rejects with that one's reason, and undo is
+ * called.
+ * @template T
  * @param {(Signal | undefined)[]} signals
- * @param {(reason: any) => void} f
+ * @param {(resolve: (value: T) => void, reject: (error: any) => void) => void} start
+ * @param {() => void} undo
+ * @returns {Promise<T>}
  */
-function onAbort(signals, f) {
-  const given = signals.filter((signal) => signal !== undefined);
-  const off = () => given.forEach((signal) => signal.removeEventListener("abort", call));
-  const call = () => {
-    off();
-    f(given.find((signal) => signal.aborted)?.reason);
-  };
-  if (given.some((signal) => signal.aborted)) {
-    queueMicrotask(call);
-  } else {
-    given.forEach((signal) => signal.addEventListener("abort", call));
-  }
-  return off;
+function settled(signals, start, undo) {
+  return new Promise((resolve, reject) => {
+    let over = false;
+    const end = () => {
+      over = true;
+      signals.forEach((signal) => signal?.removeEventListener("abort", abort));
+    };
+    const abort = () => {
+      if (!over) {
+        end();
+        undo();
+        reject(signals.find((signal) => signal?.aborted)?.reason);
+      }
+    };
+    signals.forEach((signal) => signal?.addEventListener("abort", abort));
+    start((value) => (end(), resolve(value)), (error) => (end(), reject(error)));
+    if (signals.some((signal) => signal?.aborted)) {
+      queueMicrotask(abort);
+    }
+  });
 }
 
 /** @param {(Signal | undefined)[]} signals */
@@ -1616,17 +1550,14 @@ function throwIfAborted(signals) {
  * @returns {Promise<void>}
  */
 function pause(ms, alive, ...signals) {
-  return new Promise((resolve, reject) => {
-    const off = onAbort(signals, (reason) => {
-      clearTimeout(timer);
-      reject(reason);
-    });
-    /** @type {any} */
-    const timer = setTimeout(() => (off(), resolve()), Math.max(ms, 0)); // a number, in a browser
+  /** @type {any} */
+  let timer; // a number, in a browser
+  return settled(signals, (resolve) => {
+    timer = setTimeout(resolve, Math.max(ms, 0));
     if (!alive) {
       timer.unref?.();
     }
-  });
+  }, () => clearTimeout(timer));
 }
 
 // ---------------------------------------------------------------------------------------------------------- values
@@ -1747,9 +1678,8 @@ function fromBase64(base64) {
  * @property {Record<string, string | undefined>} env
  * @property {(n: number) => Uint8Array} random
  * @property {(text: string, error: boolean) => void} write writes to standard output, or standard error
- * @property {() => () => void} hold keeps the process alive until what is returned is called
- * @property {(agent: Agent, seat: Seat, module: boolean) => void} attend sees to the end of the process; module: "coma run" has started it, and ends it by SIGTERM
- * @property {(agent: Agent) => void} leave undoes attend
+ * @property {<T>(f: () => Promise<T>) => Promise<T>} hold calls f, and keeps the process alive until it has settled
+ * @property {(seat: Seat, module: boolean) => () => void} attend sees to the end of the process, until what is returned is called; module: "coma run" has started it, and ends it by SIGTERM
  * @property {(api: string, token: string, ...signals: (Signal | undefined)[]) => Promise<Connection>} open
  */
 
@@ -1768,9 +1698,8 @@ function browser() {
     env: {},
     random: (n) => crypto.getRandomValues(new Uint8Array(n)),
     write: (text, error) => (error ? console.error(text) : console.log(text)),
-    hold: () => () => {},
-    attend: () => {},
-    leave: () => {},
+    hold: (f) => f(),
+    attend: () => () => {},
     open: openNative,
   };
 }
@@ -1790,29 +1719,21 @@ async function openNative(api, token, ...signals) {
     throw new Invalid(`host address "${api}": a browser needs http://host:port`);
   }
   const socket = new WebSocket(`${url.protocol === "https:" ? "wss" : "ws"}://${url.host}/rpc`, [batch, plain, ...credentials(token)]);
-  return new Promise((resolve, reject) => {
-    const off = onAbort(signals, (reason) => {
-      socket.close();
-      reject(reason);
+  return settled(signals, (resolve, reject) => {
+    socket.onopen = () => resolve({
+      batching: socket.protocol === batch,
+      listen: (heard, ended) => {
+        socket.onmessage = (event) => heard(event.data);
+        socket.onclose = (event) => ended(new Error(`closed: ${event.code} ${event.reason}`));
+      },
+      send: (frame) => socket.send(frame),
+      flushed: () => undefined, // a browser does not tell
+      close: () => socket.close(),
     });
-    socket.onopen = () => {
-      off();
-      resolve({
-        batching: socket.protocol === batch,
-        listen: (heard, ended) => {
-          socket.onmessage = (event) => heard(event.data);
-          socket.onclose = (event) => ended(new Error(`closed: ${event.code} ${event.reason}`));
-        },
-        send: (frame) => socket.send(frame),
-        flushed: () => undefined, // a browser does not tell
-        close: () => socket.close(),
-      });
-    };
     socket.onerror = () => {
-      off();
       reject(new ComaError(`connect to ${api}: refused: there is no host, the token is not its own, or it does not let pages of ${location.origin} in`));
     };
-  });
+  }, () => socket.close());
 }
 
 /** @param {string} token a token, or user:password, which no subprotocol can have as it is */
@@ -1843,27 +1764,23 @@ async function node() {
   const { randomBytes } = await import("node:crypto");
   const alive = setInterval(() => {}, 0x7fffffff).unref();
   let holds = 0;
-  /** @type {Map<Agent, () => void>} */
-  const attended = new Map();
   return {
     env: process.env,
     random: (n) => randomBytes(n),
     write: (text, error) => void (error ? process.stderr : process.stdout).write(text),
-    hold: () => {
+    hold: async (f) => {
       if (holds++ === 0) {
         alive.ref();
       }
-      return () => {
+      try {
+        return await f();
+      } finally {
         if (--holds === 0) {
           alive.unref();
         }
-      };
+      }
     },
-    attend: (agent, seat, module) => attended.set(agent, attend(agent, seat, module, () => holds > 0)),
-    leave: (agent) => {
-      attended.get(agent)?.();
-      attended.delete(agent);
-    },
+    attend: (seat, module) => attend(seat, module, () => holds > 0),
     open: openNode,
   };
 }
@@ -1872,13 +1789,12 @@ async function node() {
  * Sees to the end of a Node process: the session is closed as finished if the exit code is 0, else as died. A module of
  * "coma run" is asked to stop by SIGTERM.
  *
- * @param {Agent} agent
  * @param {Seat} seat
  * @param {boolean} module
  * @param {() => boolean} underway whether a call is under way
  * @returns {() => void} undoes it
  */
-function attend(agent, seat, module, underway) {
+function attend(seat, module, underway) {
   // At its end a process can only write what the kernel takes at once: what it has not taken yet leaves before.
   const flush = () => void seat.flushed();
   /** @param {number} code */
@@ -1886,7 +1802,7 @@ function attend(agent, seat, module, underway) {
   /** @type {NodeJS.Timeout | undefined} */
   let look;
   const end = () => {
-    if (agent.heedless && !seat.busy && !underway()) {
+    if (!seat.heeded && !seat.busy && !underway()) {
       process.exit(0);
     }
   };
@@ -1901,7 +1817,7 @@ function attend(agent, seat, module, underway) {
   };
   const terminate = () => {
     process.on("uncaughtException", uncaught);
-    agent.stop();
+    seat.stop();
     look = setInterval(end, 50).unref(); // a module that does not look at signals would be killed, after a while
     end();
   };
@@ -1938,26 +1854,20 @@ async function openNode(api, token, ...signals) {
   const { createHash, randomBytes } = await import("node:crypto");
   const key = randomBytes(16).toString("base64");
   const where = url.protocol === "unix:" ? { socketPath: decodeURIComponent(url.pathname), host: "coma" } : { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port || undefined };
-  return new Promise((resolve, reject) => {
-    const asked = request({
-      ...where, path: "/rpc", agent: new Once({ keepAlive: false }), timeout: handshakeTimeout,
-      headers: {
-        Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": 13, "Sec-WebSocket-Key": key,
-        "Sec-WebSocket-Protocol": `${batch}, ${plain}`, ...(token ? { Authorization: `Bearer ${token}` } : {}),
-      },
-    });
-    const off = onAbort(signals, (reason) => {
-      asked.destroy();
-      reject(reason);
-    });
-    /** @param {string} why @param {typeof ComaError | typeof Unauthorized} [kind] */
+  const asked = request({
+    ...where, path: "/rpc", agent: new Once({ keepAlive: false }), timeout: handshakeTimeout,
+    headers: {
+      Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": 13, "Sec-WebSocket-Key": key,
+      "Sec-WebSocket-Protocol": `${batch}, ${plain}`, ...(token ? { Authorization: `Bearer ${token}` } : {}),
+    },
+  });
+  return settled(signals, (resolve, reject) => {
+    /** @param {string} why @param {typeof ComaError} [kind] */
     const refuse = (why, kind = ComaError) => {
-      off();
       asked.destroy();
       reject(new kind(`connect to ${api}: ${why}`));
     };
     asked.on("upgrade", (answer, socket, head) => {
-      off();
       const accept = createHash("sha1").update(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest("base64");
       if (answer.headers["sec-websocket-accept"] !== accept) {
         socket.destroy();
@@ -1967,26 +1877,31 @@ async function openNode(api, token, ...signals) {
       socket.setTimeout(0);
       resolve(new NodeSocket(/** @type {import("node:net").Socket} */ (socket), head, answer.headers["sec-websocket-protocol"] === batch, randomBytes));
     });
-    asked.on("response", (answer) => {
-      refuse(answer.statusCode === 401 ? "not authorized: the token is not the host's" : `HTTP status ${answer.statusCode} ${answer.statusMessage}`, answer.statusCode === 401 ? Unauthorized : ComaError);
+    asked.on("response", ({ statusCode, statusMessage }) => {
+      if (statusCode === 401) {
+        refuse("not authorized: the token is not the host's", Unauthorized);
+      } else {
+        refuse(`HTTP status ${statusCode} ${statusMessage}`);
+      }
     });
     asked.on("socket", (socket) => socket.unref()); // as all that holds no call
     asked.on("timeout", () => refuse("the host does not answer"));
     asked.on("error", (error) => refuse(error.message));
     asked.end();
-  });
+  }, () => asked.destroy());
 }
 
 /** The client's side of a WebSocket on a stream. Only text crosses. @implements {Connection} */
 class NodeSocket {
   /** @type {(frame: string) => void} */ #heard = () => {};
   /** @type {((error: Error) => void) | undefined} */ #ended;
-  /** @type {Buffer[]} */ #chunks; // received, not read
-  #size; // of chunks
-  #need = 2; // as many bytes must be there for the next frame to be read
+  /** @type {Buffer[]} */ #chunks = []; // received, not read
+  #size = 0; // of chunks
+  #need = 0; // as many bytes must be there for more to be known
   /** @type {Buffer[]} */ #pieces = []; // of a message in several frames
   #pieced = 0; // their bytes
   #decoder = new TextDecoder("utf-8", { fatal: true });
+  /** @type {Buffer} */ #random = Buffer.alloc(0); // for masks
   #closing = false;
 
   /**
@@ -1999,8 +1914,7 @@ class NodeSocket {
     this.socket = socket;
     this.batching = batching;
     this.random = random;
-    this.#chunks = [head];
-    this.#size = head.length;
+    this.head = head;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 15_000); // a host whose machine has gone is noticed
     socket.unref(); // what is under way keeps the process alive, an open connection does not
@@ -2017,12 +1931,12 @@ class NodeSocket {
     }
     this.socket.on("data", (/** @type {Buffer} */ chunk) => this.#received(chunk));
     this.socket.on("close", () => this.close(new Error("closed")));
-    this.#received(Buffer.alloc(0));
+    this.#received(this.head);
   }
 
   /** @param {string} frame */
   send(frame) {
-    this.#write(0x1, Buffer.from(frame));
+    this.#write(0x1, frame);
   }
 
   flushed() {
@@ -2049,57 +1963,56 @@ class NodeSocket {
     ended?.(error ?? new Error("closed"));
   }
 
-  /** Writes a frame, masked as section 5.3 asks of clients. @param {number} opcode @param {Buffer} payload ours to change */
+  /** Writes a frame, masked as section 5.3 asks of clients. @param {number} opcode @param {string | Buffer} payload */
   #write(opcode, payload) {
-    const n = payload.length;
+    const n = Buffer.byteLength(payload);
     const extra = n < 126 ? 0 : n < 65536 ? 2 : 8;
-    const header = Buffer.alloc(2 + extra + 4);
-    header[0] = 0x80 | opcode;
-    header[1] = 0x80 | (extra === 0 ? n : extra === 2 ? 126 : 127);
+    const start = 2 + extra + 4;
+    const frame = Buffer.allocUnsafe(start + n);
+    frame[0] = 0x80 | opcode;
+    frame[1] = 0x80 | (extra === 0 ? n : extra === 2 ? 126 : 127);
     if (extra === 2) {
-      header.writeUInt16BE(n, 2);
+      frame.writeUInt16BE(n, 2);
     } else if (extra === 8) {
-      header.writeBigUInt64BE(BigInt(n), 2);
+      frame.writeBigUInt64BE(BigInt(n), 2);
     }
-    const mask = this.random(4);
-    mask.copy(header, 2 + extra);
+    if (this.#random.length === 0) {
+      this.#random = this.random(4096); // for a thousand frames: the system takes longer to give some than all else here
+    }
+    const mask = this.#random.subarray(0, 4);
+    this.#random = this.#random.subarray(4);
+    mask.copy(frame, start - 4);
+    if (typeof payload === "string") {
+      frame.write(payload, start);
+    } else {
+      payload.copy(frame, start);
+    }
     for (let i = 0; i < n; i++) {
-      payload[i] = /** @type {number} */ (payload[i]) ^ /** @type {number} */ (mask[i & 3]);
+      frame[start + i] = /** @type {number} */ (frame[start + i]) ^ /** @type {number} */ (mask[i & 3]);
     }
-    this.socket.write(n < 4096 ? Buffer.concat([header, payload]) : header);
-    if (n >= 4096) {
-      this.socket.write(payload);
-    }
+    this.socket.write(frame);
   }
 
   /** @param {Buffer} chunk */
   #received(chunk) {
-    if (this.#closing) {
-      return;
-    }
     this.#chunks.push(chunk);
     this.#size += chunk.length;
-    if (this.#size < this.#need) {
+    if (this.#closing || this.#size < this.#need) {
       return;
     }
-    const buffer = Buffer.concat(this.#chunks);
-    let at = 0;
     try {
-      for (let frame; !this.#closing && (frame = parseFrame(buffer, at)); at = frame.end) {
-        if (frame.end > buffer.length) {
-          this.#need = frame.end - at;
-          break;
-        }
-        this.#frame(frame, buffer.subarray(frame.start, frame.end));
-        this.#need = 2;
+      let rest = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
+      let frame = readFrame(rest);
+      for (; frame.payload && !this.#closing; frame = readFrame(rest)) {
+        this.#frame(frame, frame.payload);
+        rest = rest.subarray(frame.end);
       }
+      this.#chunks = rest.length > 0 ? [rest] : [];
+      this.#size = rest.length;
+      this.#need = frame.end;
     } catch (error) {
       this.close(/** @type {Error} */ (error));
-      return;
     }
-    this.#chunks = [buffer.subarray(at)];
-    this.#size = buffer.length - at;
-    this.#need = Math.max(this.#need, this.#size + 1);
   }
 
   /** @param {{final: boolean, opcode: number}} frame @param {Buffer} payload */
@@ -2124,12 +2037,12 @@ class NodeSocket {
         return;
       case 0x8:
         if (!this.socket.writableEnded) {
-          this.#write(0x8, Buffer.from(payload.subarray(0, 2)));
+          this.#write(0x8, payload.subarray(0, 2));
           this.socket.end();
         }
         throw new Error("closed by the host");
       case 0x9:
-        this.#write(0xa, Buffer.from(payload));
+        this.#write(0xa, payload);
         return;
       case 0xa:
         return;
@@ -2140,36 +2053,30 @@ class NodeSocket {
 }
 
 /**
- * Reads a frame's header, section 5.2: undefined where not all of it is there.
+ * Reads the frame that buffer begins with, section 5.2. Where not all of it is there it has no payload, and end is how many
+ * bytes must be there for more to be known.
  * @param {Buffer} buffer
- * @param {number} at
+ * @returns {{end: number, final: boolean, opcode: number, payload?: Buffer}}
  */
-function parseFrame(buffer, at) {
-  if (buffer.length < at + 2) {
-    return undefined;
-  }
-  const first = buffer.readUInt8(at);
-  const second = buffer.readUInt8(at + 1);
-  const opcode = first & 0x0f;
-  const final = (first & 0x80) !== 0;
+function readFrame(buffer) {
+  const first = buffer[0] ?? 0;
+  const second = buffer[1] ?? 0;
+  const frame = { end: 2, final: (first & 0x80) !== 0, opcode: first & 0x0f };
   if ((first & 0x70) !== 0 || (second & 0x80) !== 0) {
     throw new Error("frame with bits that were not agreed on");
   }
-  let length = second;
-  let start = at + 2;
-  if (length >= 126) {
-    const bytes = length === 126 ? 2 : 8;
-    if (buffer.length < start + bytes) {
-      return undefined;
-    }
-    length = bytes === 2 ? buffer.readUInt16BE(start) : Number(buffer.readBigUInt64BE(start));
-    start += bytes;
-  }
-  if (opcode >= 0x8 && (!final || length > 125)) {
+  if (frame.opcode >= 0x8 && (!frame.final || second > 125)) {
     throw new Error("control frame of several parts");
   }
+  const start = 2 + (second === 126 ? 2 : second === 127 ? 8 : 0);
+  frame.end = start;
+  if (buffer.length < start) {
+    return frame;
+  }
+  const length = second === 126 ? buffer.readUInt16BE(2) : second === 127 ? Number(buffer.readBigUInt64BE(2)) : second;
   if (length > maxFrameBytes) {
     throw new Error(`frame of ${length} bytes: too large`);
   }
-  return { final, opcode, start, end: start + length };
+  frame.end += length;
+  return buffer.length < frame.end ? frame : { ...frame, payload: buffer.subarray(start, frame.end) };
 }
