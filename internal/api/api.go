@@ -92,7 +92,7 @@ type Message struct {
 
 // Publication is what is to be published.
 type Publication struct {
-	Topic   string `json:"topic"`                                      // without + and #
+	Topic   string `json:"topic" schema:"pattern=^[^$+#][^+#]*$"`      // without + and #
 	Payload []byte `json:"payload"`                                    // at most 16 MiB
 	Retain  bool   `json:"retain,omitempty"`                           // the broker is to keep it for those who come later
 	QoS     byte   `json:"qos,omitempty" schema:"maximum=2,default=0"` // MQTT's quality of service: 0 at most once, 1 at least once, 2 exactly once

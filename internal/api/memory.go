@@ -53,7 +53,7 @@ type Selection struct {
 type Query struct {
 	Text    string    `json:"text,omitempty"`                            // what the records found are to be like
 	Vector  []float32 `json:"vector,omitempty"`                          // instead of the text's own; as long as those of the memory
-	K       int       `json:"k,omitempty" schema:"minimum=0,default=10"` // how many at most; 0: 10
+	K       int       `json:"k,omitempty" schema:"minimum=0,default=10"` // how many at most
 	Since   time.Time `json:"since,omitzero"`                            // of this time or later
 	Until   time.Time `json:"until,omitzero"`                            // before this time
 	Filter  *Filter   `json:"filter,omitempty"`                          // what the records must be like

@@ -69,10 +69,16 @@ func (s *schemas) value(f field) *Schema {
 	return schema
 }
 
-// property is the schema of a field with its description, which may stand beside a reference since draft 2019-09.
+// property is the schema of a field with its description, which may stand beside a reference since draft 2019-09. What it
+// is if it is not given is said in words: of a property with a "default", generators of clients have made one that must be
+// given.
 func (s *schemas) property(f field) *Schema {
 	schema := s.value(f)
 	schema.Description = joined(s.comments.field(f), schema.Description)
+	if schema.Default != nil {
+		schema.Description = joined(schema.Description, fmt.Sprintf("%v if not given", schema.Default))
+		schema.Default = nil
+	}
 	return schema
 }
 
@@ -87,7 +93,8 @@ func joined(comment, known string) string {
 	return comment + "; " + known
 }
 
-// limit has a schema say what its field's tag does: `schema:"minimum=0,maximum=2,default=1,enum=a|b"`.
+// limit has a schema say what its field's tag does: `schema:"minimum=0,maximum=2,default=1,enum=a|b,pattern=x+"`. A pattern
+// has no comma.
 func limit(schema *Schema, tag string) {
 	if tag == "" {
 		return
@@ -104,6 +111,8 @@ func limit(schema *Schema, tag string) {
 			if schema.Type != "string" {
 				schema.Default = *numeral(text)
 			}
+		case "pattern":
+			schema.Pattern = text
 		case "enum":
 			schema.Enum = strings.Split(text, "|")
 		default:

@@ -60,8 +60,8 @@ func TestSchemas(t *testing.T) {
 		`"bytes":{"type":"string","contentEncoding":"base64"},` +
 		`"colour":{"$ref":"#/components/schemas/Colour"},` +
 		`"count":{"type":"integer","format":"uint64","minimum":0},` +
-		`"kind":{"type":"integer","description":"1 to 3","default":2,"minimum":1,"maximum":3},` +
-		`"kinds":{"type":"string","enum":["a","b"],"default":"b"},` +
+		`"kind":{"type":"integer","description":"1 to 3; 2 if not given","minimum":1,"maximum":3},` +
+		`"kinds":{"type":"string","description":"b if not given","enum":["a","b"]},` +
 		`"list":%s,` +
 		`"map":{"type":"object","additionalProperties":{"type":"string"}},` +
 		`"maybe":%s,` +
@@ -78,7 +78,7 @@ func TestSchemas(t *testing.T) {
 			`{"type":"array","description":"all of them","items":{"$ref":"#/components/schemas/InnerInput"}}`,
 			`{"$ref":"#/components/schemas/SampleInput","description":"another"}`,
 			`"Plain","count","list","maybe"`, `,"additionalProperties":false`),
-		"Inner":    `{"type":"object","description":"Inner is inside.","properties":{"kind":{"type":"integer","description":"1 to 3","default":2,"minimum":1,"maximum":3},"name":{"type":"string","description":"the inner one"}},"required":["name","kind"]}`,
+		"Inner":    `{"type":"object","description":"Inner is inside.","properties":{"kind":{"type":"integer","description":"1 to 3; 2 if not given","minimum":1,"maximum":3},"name":{"type":"string","description":"the inner one"}},"required":["name","kind"]}`,
 		"Colour":   `{"type":"string","description":"Colour is one of two.\n\n- ` + "`\\\"red\\\"`: as roses\\n- `\\\"\\\"`: none" + `","enum":["red",""]}`,
 		"Metadata": `{"type":"object","additionalProperties":{"type":["string","number","boolean"]}}`,
 	} {

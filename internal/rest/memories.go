@@ -32,7 +32,7 @@ type recordsQuery struct {
 
 // newMemory says how a memory is to be made.
 type newMemory struct {
-	Embedder string `json:"embedder,omitempty"` // whose vectors it is to have, by name; the host's default if not given
+	Embedder string `json:"embedder,omitempty"` // whose vectors it is to have: minilm, hash, openai, ollama, https://host/v1#model, or none; the host's default if not given
 }
 
 // Records are records to be stored or changed.
@@ -169,7 +169,18 @@ func deleteRecord(ctx context.Context, a asked[none, none]) (none, error) {
 	})
 }
 
+// given checks that a body has records: one without is rather a mistake than a wish to change nothing.
+func (r Records) given() error {
+	if r.Records == nil {
+		return invalid("body: records are missing")
+	}
+	return nil
+}
+
 func addRecords(ctx context.Context, a asked[none, Records]) (stored, error) {
+	if err := a.body.given(); err != nil {
+		return stored{}, err
+	}
 	return with(ctx, a, func(m api.Memory) (stored, error) {
 		added, err := list(m.Add(ctx, a.body.Records))
 		return stored{added}, err
@@ -177,6 +188,9 @@ func addRecords(ctx context.Context, a asked[none, Records]) (stored, error) {
 }
 
 func updateRecords(ctx context.Context, a asked[none, Records]) (none, error) {
+	if err := a.body.given(); err != nil {
+		return none{}, err
+	}
 	return with(ctx, a, func(m api.Memory) (none, error) { return none{}, m.Update(ctx, a.body.Records) })
 }
 

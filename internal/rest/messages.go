@@ -169,7 +169,7 @@ func drop(ctx context.Context, a asked[deadQuery, none]) (counted, error) {
 
 // Publication is what is to be published.
 type Publication struct {
-	Topic  string `json:"topic"`                                      // without + and #
+	Topic  string `json:"topic" schema:"pattern=^[^$+#][^+#]*$"`      // without + and #
 	Text   string `json:"text,omitempty"`                             // at most 16 MiB
 	Base64 []byte `json:"base64,omitempty"`                           // instead of the text, for bytes that are not UTF-8
 	Retain bool   `json:"retain,omitempty"`                           // the broker is to keep it for those who come later

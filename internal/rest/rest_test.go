@@ -139,6 +139,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/v1/memories/b/records/2", "", 200, `"a tulip"`},
 		{"GET", "/v1/memories/b/records/3", "", 404, `record`},
 		{"PATCH", "/v1/memories/b/records", `{"records":[{"id":"2","text":"two tulips"}]}`, 204, `^$`},
+		{"PATCH", "/v1/memories/b/records", `{}`, 400, `records are missing`},
 		{"PATCH", "/v1/memories/b/records", `{"records":[{"id":"3","text":"three"}]}`, 404, `3`},
 		{"POST", "/v1/memories/b/get", `{"filter":{"op":"eq","key":"n","value":1}}`, 200, `^\[\{"id":"1"`},
 		{"POST", "/v1/memories/b/query", `{"text":"tulips","k":1,"vectors":true}`, 200, `"two tulips".*"vector":\[.*"distance":`},
