@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/access"
@@ -31,6 +32,7 @@ type meter struct {
 
 	done    <-chan struct{} // closed by Close
 	closing func()
+	small   *atomic.Int64 // bytes of calls that are not counted
 
 	// Of the goroutine that reads.
 	hold    access.Hold
@@ -58,14 +60,20 @@ type parser func(head []byte) (p piece, ok bool, err error)
 func newMeter(m meter, from io.Reader) *meter {
 	done := make(chan struct{})
 	m.in, m.done, m.closing = bufio.NewReaderSize(from, 2<<10), done, sync.OnceFunc(func() { close(done) })
+	m.small = new(atomic.Int64)
 	return &m
 }
 
 // Most is the size of the largest message.
 func (m *meter) Most() int64 { return m.most }
 
-// Admit implements link.Bounds: a call that came in the message that has just been read is kept until release.
+// Admit implements link.Bounds: a call that came in the message that has just been read is kept until release. Of small
+// ones a connection may have access.Small in all that are not counted.
 func (m *meter) Admit(bytes int) (release func(), err error) {
+	if m.small.Add(int64(bytes)) <= access.Small {
+		return func() { m.small.Add(-int64(bytes)) }, nil
+	}
+	m.small.Add(-int64(bytes))
 	part, ok := m.hold.Part(int64(bytes))
 	if !ok {
 		m.told(access.ErrCrowded)

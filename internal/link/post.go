@@ -26,8 +26,11 @@ func (s *Server) PostAs(host Local, w http.ResponseWriter, r *http.Request) {
 	frame, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPost))
 	if err != nil {
 		status := http.StatusBadRequest
+		var told interface{ HTTPStatus() int } // late, or too much at once
 		if large := new(http.MaxBytesError); errors.As(err, &large) {
 			status = http.StatusRequestEntityTooLarge
+		} else if errors.As(err, &told) {
+			status = told.HTTPStatus()
 		}
 		http.Error(w, fmt.Sprintf("read request: %v", err), status)
 		return
