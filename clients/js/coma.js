@@ -818,6 +818,8 @@ const outputTimeout = 5000; // how long print and log do
  * notification without an answer, what is finished with: that frees the window, and lets the host know which message is in
  * the module's hand should the module die. When the connection is lost, what was pushed ahead is forgotten here and pushed
  * again by the host; the message in hand stays in hand.
+ *
+ * @implements {Owner}
  */
 class Seat {
   /** @type {any[]} */ #queue = []; // pushed, not handed out
@@ -845,12 +847,7 @@ class Seat {
     this.identity = identity;
     this.guest = guest;
     this.idPrefix = Array.from(platform.random(8), (byte) => byte.toString(16).padStart(2, "0")).join("");
-    this.wire = new Wire(platform, api, token, {
-      notified: (method, params) => this.#notified(method, params),
-      greet: (peer, again, ...signals) => this.#greet(peer, again, signals),
-      settled: (peer) => this.#settled(peer),
-      ended: (error) => this.#end(error),
-    });
+    this.wire = new Wire(platform, api, token, this);
   }
 
   /** @param {AbortSignal} [signal] */
@@ -876,8 +873,8 @@ class Seat {
     return `${this.idPrefix}-${this.#ids.toString(36)}`;
   }
 
-  /** @param {Peer} peer @param {boolean} again @param {(Signal | undefined)[]} signals */
-  async #greet(peer, again, signals) {
+  /** @param {Peer} peer @param {boolean} again @param {...(Signal | undefined)} signals */
+  async greet(peer, again, ...signals) {
     this.#queue = [];
     const resume = again && !this.guest;
     await peer.call("open", {
@@ -897,29 +894,24 @@ class Seat {
   }
 
   /** Tells the host what has changed while the connection was made: greet has told what was in hand before. @param {Peer} peer */
-  #settled(peer) {
+  settled(peer) {
     if (!this.guest) {
-      peer.notify(...this.#standing(this.#waits || this.#hand !== 0));
+      this.#tell(this.#waits || this.#hand !== 0, peer);
     }
   }
 
   /**
-   * Says where the module stands: with next, that it has the message after done in hand or waits for it; else that it has
-   * nothing and wants nothing.
+   * Tells the host where the module stands: with next, that it has the message after done in hand or waits for it; else that
+   * it has nothing and wants nothing. Where there is no connection, the next one is told.
    * @param {boolean} next
-   * @returns {[string, object]}
+   * @param {Peer} [peer]
    */
-  #standing(next) {
-    return [next ? "next" : "later", { ack: this.#done }];
-  }
-
-  /** Tells the host where the module stands; where there is no connection, the next one is told. @param {boolean} next */
-  #tell(next) {
-    this.wire.peer?.notify(...this.#standing(next));
+  #tell(next, peer = this.wire.peer) {
+    peer?.notify(next ? "next" : "later", { ack: this.#done });
   }
 
   /** @param {string} method @param {any} params */
-  #notified(method, params) {
+  notified(method, params) {
     if (method === "message") {
       const last = this.#queue.at(-1)?.seq ?? Math.max(this.#done, this.#hand);
       if (params.seq > last) {
@@ -927,12 +919,12 @@ class Seat {
         this.#arrived.wake();
       }
     } else if (method === "ended") {
-      this.#end(remoteError(params));
+      this.ended(remoteError(params));
     }
   }
 
   /** @param {Error} error */
-  #end(error) {
+  ended(error) {
     this.#ended ??= error;
     this.#arrived.wake();
   }
@@ -953,7 +945,7 @@ class Seat {
     if (message) {
       this.#hand = message.seq;
     }
-    if (!(knows || (!message && !wait))) {
+    if (!knows && (message || wait)) {
       this.#tell(true);
     }
     return message;
@@ -1103,7 +1095,7 @@ class Seat {
         throw error;
       }
     } finally {
-      this.#end(new Closed("the session is closed"));
+      this.ended(new Closed("the session is closed"));
       this.wire.close();
     }
   }
@@ -1118,7 +1110,7 @@ class Seat {
     if (!this.#ended) {
       this.wire.peer?.call("close", this.#farewell(outcome)).catch(() => {}); // nobody is left to hear the answer
       this.wire.peer?.flush();
-      this.#end(new Closed("the session is closed"));
+      this.ended(new Closed("the session is closed"));
     }
   }
 }
@@ -1174,7 +1166,7 @@ class Wire {
   /** @param {boolean} again @param {AbortSignal} [signal] */
   async #establish(again, signal) {
     const connection = await this.platform.open(this.api, this.token, this.#life.signal, signal);
-    const peer = new Peer(connection, this.owner.notified);
+    const peer = new Peer(connection, this.owner);
     const lost = new Promise((resolve) => connection.listen((frame) => peer.read(frame), (error) => {
       peer.fail(error);
       resolve(undefined);
@@ -1293,10 +1285,10 @@ class Peer {
   /** @type {string[]} */ #out = []; // waits for the end of the turn to leave
   /** @type {Error | undefined} */ #lost;
 
-  /** @param {Connection} connection @param {(method: string, params: any) => void} notified */
-  constructor(connection, notified) {
+  /** @param {Connection} connection @param {Pick<Owner, "notified">} owner */
+  constructor(connection, owner) {
     this.connection = connection;
-    this.notified = notified;
+    this.owner = owner;
   }
 
   /**
@@ -1371,7 +1363,7 @@ class Peer {
   #accept(message) {
     if (typeof message?.method === "string") {
       if (message.id === undefined || message.id === null) {
-        this.notified(message.method, message.params ?? {});
+        this.owner.notified(message.method, message.params ?? {});
       } else {
         this.#queue({ jsonrpc: "2.0", id: message.id, error: { code: -32601, message: `no method "${message.method}"` } });
       }
@@ -1418,16 +1410,14 @@ class Gate {
 
   /** Resolves at the next wake, or rejects with the reason of the first signal that aborts. @param {...(Signal | undefined)} signals @returns {Promise<void>} */
   wait(...signals) {
-    /** @type {() => void} */
-    let go;
-    return settled(signals, (resolve) => this.#waiting.add(go = resolve), () => this.#waiting.delete(go));
+    return called(this.#waiting, signals);
   }
 }
 
 /** A number of slots, given in the order in which they were asked for. */
 class Slots {
   #free;
-  /** @type {Gate[]} */ #line = [];
+  /** @type {Set<() => void>} */ #line = new Set();
 
   /** @param {number} n */
   constructor(n) {
@@ -1438,31 +1428,27 @@ class Slots {
   async take(...signals) {
     if (this.#free > 0) {
       this.#free--;
-      return;
-    }
-    const gate = new Gate();
-    this.#line.push(gate);
-    try {
-      await gate.wait(...signals);
-    } catch (error) {
-      const place = this.#line.indexOf(gate);
-      if (place < 0) { // the slot was given at the same moment
-        this.give();
-      } else {
-        this.#line.splice(place, 1);
-      }
-      throw error;
+    } else {
+      await called(this.#line, signals);
     }
   }
 
   give() {
-    const next = this.#line.shift();
+    const [next] = this.#line;
     if (next) {
-      next.wake();
+      this.#line.delete(next);
+      next();
     } else {
       this.#free++;
     }
   }
+}
+
+/** Stands in line until it is called, or one of signals aborts. @param {Set<() => void>} line @param {(Signal | undefined)[]} signals @returns {Promise<void>} */
+function called(line, signals) {
+  /** @type {() => void} */
+  let go;
+  return settled(signals, (resolve) => line.add(go = resolve), () => line.delete(go));
 }
 
 /**
@@ -1714,10 +1700,7 @@ function browser() {
  * @returns {Promise<Connection>}
  */
 async function openNative(api, token, ...signals) {
-  const url = parseURL(api);
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw new Invalid(`host address "${api}": a browser needs http://host:port`);
-  }
+  const url = parseURL(api, ["http:", "https:"], "a browser needs http://host:port");
   const socket = new WebSocket(`${url.protocol === "https:" ? "wss" : "ws"}://${url.host}/rpc`, [batch, plain, ...credentials(token)]);
   return settled(signals, (resolve, reject) => {
     socket.onopen = () => resolve({
@@ -1745,8 +1728,8 @@ function credentials(token) {
   return token.includes(":") ? [`coma.basic.${unpadded}`] : [`coma.token.${token}`];
 }
 
-/** @param {string} api */
-function parseURL(api) {
+/** @param {string} api @param {string[]} protocols @param {string} want */
+function parseURL(api, protocols, want) {
   let url;
   try {
     url = new URL(api);
@@ -1755,6 +1738,9 @@ function parseURL(api) {
   }
   if (url.username || url.password) { // addresses are shown
     throw new Invalid("host address: it is no place for a password: user:password is a token");
+  }
+  if (!protocols.includes(url.protocol)) {
+    throw new Invalid(`host address "${api}": ${want}`);
   }
   return url;
 }
@@ -1846,10 +1832,7 @@ const maxFrameBytes = 257 << 20; // as the host's own limit
  * @returns {Promise<Connection>}
  */
 async function openNode(api, token, ...signals) {
-  const url = parseURL(api);
-  if (!["unix:", "http:", "https:"].includes(url.protocol)) {
-    throw new Invalid(`host address "${api}": want unix:///path, http://host:port or https://host:port`);
-  }
+  const url = parseURL(api, ["unix:", "http:", "https:"], "want unix:///path, http://host:port or https://host:port");
   const { request, Agent: Once } = url.protocol === "https:" ? await import("node:https") : await import("node:http");
   const { createHash, randomBytes } = await import("node:crypto");
   const key = randomBytes(16).toString("base64");
