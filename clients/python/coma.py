@@ -987,9 +987,9 @@ class _Socket:
                 raise address.away(e) from e
             raise
         self._socket.settimeout(None)
-        self._fd = self._socket.fileno()
+        self.fd = self._socket.fileno()
         self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
+        self._poll.register(self.fd, select.POLLIN)
         self._poll.register(wake, select.POLLIN)
 
     def _shaken(self, tls: ssl.SSLObject) -> bool:
@@ -1006,12 +1006,18 @@ class _Socket:
         """Waits until something has come, and returns it as it came: b"" at the end, None where the wire is to look up
         (its wake is readable) or the time is up. Called without the wire's lock."""
         for fd, _ in self._poll.poll(None if timeout is None else timeout * 1000):
-            if fd == self._fd:
-                try:
-                    return self._socket.recv(self.frames.wants)
-                except OSError:
-                    return b""  # the connection is lost, in whatever way
+            if fd == self.fd:
+                return self.receive()
         return None
+
+    def receive(self) -> Optional[bytes]:
+        """Returns what has come, as it came: b"" at the end, None where there is nothing."""
+        try:
+            return self._socket.recv(self.frames.wants, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""  # the connection is lost, in whatever way
 
     def _opened(self, data: bytes) -> bytes:
         """What was read, decrypted; b"" where that is nothing yet. OSError: the connection is at its end."""
@@ -1064,20 +1070,21 @@ class _Wire:
 
     There is no thread between the socket and who waits for what it brings: of the threads that wait, one reads, for all
     of them, and when it has what it waits for, another of them reads on. A thread of the wire's own, the keeper, reads
-    while no other does (for asyncio, always): it notices that the host is restarted. All but the waiting itself is done
-    with lock held."""
+    while no other does: it notices that the host is restarted. Where an event loop reads (looped), the keeper only makes
+    the connection again. All but the waiting itself is done with lock held."""
 
     def __init__(
-        self, core: _Core, address: _Address, token: str, context: Optional[ssl.SSLContext], shared: bool
+        self, core: _Core, address: _Address, token: str, context: Optional[ssl.SSLContext], looped: bool
     ) -> None:
         self.core = core
         self.lock = threading.Lock()
         self.stopped_at = math.inf  # when the module was asked to stop, by time.monotonic
-        self._dial: Callable[[float], _Socket] = lambda t: _Socket(address, token, context, t, self._wake_out)
-        self._shared = shared  # by the threads that wait; else the keeper alone reads
+        self._dial: Callable[[float], _Socket] = lambda t: _Socket(address, token, context, t, self.wake_out)
+        self._looped = looped
+        self.attached: Callable[[], None] = lambda: None  # tells the event loop that there is a connection again
         self._away = Away(f"connect to {address.url}: the host ended the connection")
-        self._wake_out, self._wake_in = os.pipe()  # read by who reads, to look up
-        os.set_blocking(self._wake_out, False)
+        self.wake_out, self._wake_in = os.pipe()  # read by who reads, to look up
+        os.set_blocking(self.wake_out, False)
         os.set_blocking(self._wake_in, False)
         self._hears = False  # signals write to it, too
         self._socket: Optional[_Socket] = None
@@ -1182,7 +1189,28 @@ class _Wire:
                 self._socket = None
             if not self._hears:  # else they would write to whatever had its number next
                 os.close(self._wake_in)
-                os.close(self._wake_out)
+                os.close(self.wake_out)
+
+    # For an event loop, which waits and reads by itself.
+
+    @property
+    def fd(self) -> int:
+        """The connection, to be waited for, and then read; -1: there is none now."""
+        return -1 if self._socket is None else self._socket.fd
+
+    def read(self) -> bool:
+        """Takes in what has come; whether the connection is still there."""
+        with self.lock:
+            data = None if self._socket is None else self._socket.receive()
+            if self._socket is not None and data is not None:
+                self._take_from(self._socket, data)
+            if self._socket is None:
+                self._hand_over()
+            return self._socket is not None
+
+    def looked_up(self) -> None:
+        with self.lock:
+            self._looked_up()
 
     # Waiting.
 
@@ -1241,13 +1269,19 @@ class _Wire:
 
     def _keep(self) -> None:
         """Reads while nobody else does."""
-        while not self._closing.wait(_IDLE if self._shared else 0):
+        over: Callable[[], bool] = lambda: self.core.dead is not None
+        there: Callable[[], bool] = lambda: self._looped and self._socket is not None
+        while not self._closing.wait(0 if self._looped else _IDLE):
             with self.lock:
-                self._keeper_rests = self._reading
-                if not self._reading:
-                    self.until(lambda: bool(self._waiters) or self._closing.is_set(), math.inf, threading.Event())
+                if over():
+                    return
+                self._keeper_rests = self._reading or there()
+                if not self._keeper_rests:
+                    self.until(lambda: bool(self._waiters) or over() or there(), math.inf, threading.Event())
             if self._keeper_rests:
                 self._keeper_called.acquire()
+            else:
+                self.attached()
 
     # Reading and writing.
 
@@ -1264,7 +1298,10 @@ class _Wire:
             self.lock.acquire()
         if data is None:
             self._looked_up()
-            return
+        else:
+            self._take_from(s, data)
+
+    def _take_from(self, s: _Socket, data: bytes) -> None:
         try:
             self._take_in(s.messages(data))
         except _Broken as e:
@@ -1340,7 +1377,7 @@ class _Wire:
         self.lock.release()
         try:
             if pause > 0:
-                select.select([self._wake_out], [], [], pause if left is None else min(pause, left))
+                select.select([self.wake_out], [], [], pause if left is None else min(pause, left))
             else:
                 s = self._dial(_DIAL_TIMEOUT if left is None else min(left, _DIAL_TIMEOUT))
         except Error as refused:
@@ -1360,7 +1397,7 @@ class _Wire:
 
     def _looked_up(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.read(self._wake_out, 64)
+            os.read(self.wake_out, 64)
         self._wake_all()
 
 
@@ -1842,14 +1879,14 @@ def connect(
 
     Away: no host answers, within timeout seconds. Unauthorized: the token is not the host's. tls says which
     certificates to trust for https; None trusts those that the system does."""
-    wire, inside = _place(api, token, agent, module, tls, True)
+    wire, inside = _place(api, token, agent, module, tls, looped=False)
     wire.open(timeout)
     return Agent(wire, inside)
 
 
 def _place(
     api: Optional[str], token: Optional[str], agent: Optional[str], module: Optional[str],
-    tls: Optional[ssl.SSLContext], shared: bool,
+    tls: Optional[ssl.SSLContext], looped: bool,
 ) -> Tuple[_Wire, bool]:
     """Who and where this module is, and whether coma runs it."""
     env = os.environ
@@ -1863,7 +1900,7 @@ def _place(
     generation = env.get("COMA_GENERATION", "") if inside else ""
     core = _Core(str(found["COMA_AGENT"]), str(found["COMA_MODULE"]), int(generation) if generation.isdigit() else 0)
     address = _Address.parse(str(found["COMA_API"]))
-    return _Wire(core, address, env.get("COMA_TOKEN", "") if token is None else token, tls, shared), inside
+    return _Wire(core, address, env.get("COMA_TOKEN", "") if token is None else token, tls, looped), inside
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1881,7 +1918,7 @@ class AsyncMemory(_Tasks, _Remembers):
 class AsyncAgent(_Tasks, _Speaks):
     """Is Agent for asyncio: the same methods, awaited; log and print are called as they are. It is made by connect_async,
     belongs to one event loop, and is an asynchronous context manager. A call ends early as all of asyncio does: by
-    cancellation, or asyncio.wait_for. The wire's own thread reads, and wakes the loop.
+    cancellation, or asyncio.wait_for.
 
     When the module is asked to stop, what waits in receive or input raises Stopped, and a loop over the agent ends. The
     task that has connected is cancelled where it is not the one that learns of it so, once no message is in hand."""
@@ -1890,9 +1927,15 @@ class AsyncAgent(_Tasks, _Speaks):
         super().__init__(wire, inside)
         self.memory = AsyncMemory(self)  #: the agent's shared memory
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._owner = asyncio.current_task()
         self._receiving = asyncio.Lock()
         self._waiting: Dict[asyncio.Future[None], float] = {}  # and how many seconds more when the module is asked to stop
+        self._flushing = False  # what is to be said leaves soon
+        self._watched = [wire.wake_out]  # by the loop
+        self._loop.add_reader(wire.wake_out, wire.looked_up)
+        wire.attached = lambda: self._soon(self._watch)
+        self._watch()
         self._on_sigterm(lambda: self._soon(self._stop))
 
     async def receive(self, timeout: Optional[float] = None) -> Message:
@@ -1900,12 +1943,12 @@ class AsyncAgent(_Tasks, _Speaks):
         wire, deadline = self._wire, _deadline(timeout)
         async with self._receiving:
             while True:
-                arrived: asyncio.Future[None] = self._loop.create_future()
                 with wire.lock:
-                    wire.core.arrived = lambda: self._soon(_wake, arrived)
                     message = wire.take(True)
-                if message is not None:
-                    return message
+                    if message is not None:
+                        return message
+                    arrived: asyncio.Future[None] = self._loop.create_future()
+                    wire.core.arrived = self._waker(arrived)
                 try:
                     await self._woken(arrived, 0.0, deadline)
                     if deadline <= _time.monotonic() and not wire.core.readable:
@@ -1946,6 +1989,9 @@ class AsyncAgent(_Tasks, _Speaks):
         if self._wire.core.dead is None:
             with contextlib.suppress(asyncio.TimeoutError, Replaced, Closed):
                 await asyncio.wait_for(self._ask(self._wire.core.close(outcome)), _CLOSE_TIMEOUT)
+        for fd in self._watched:
+            self._loop.remove_reader(fd)
+        self._watched.clear()
         await self._loop.run_in_executor(None, self._wire.leave)
 
     async def __aenter__(self) -> AsyncAgent:
@@ -1959,7 +2005,10 @@ class AsyncAgent(_Tasks, _Speaks):
     async def _ask(self, request: _Request[Any]) -> Any:
         answered: asyncio.Future[None] = self._loop.create_future()
         with self._wire.lock:
-            call = self._wire.begin(request, lambda: self._soon(_wake, answered))
+            call = self._wire.core.call(request, self._waker(answered))
+        if not self._flushing:  # what other tasks have to say in this turn of the loop leaves with it
+            self._flushing = True
+            self._loop.call_soon(self._flush)
         try:
             await self._woken(answered, request.last_wait)
             if not call.done:
@@ -1988,6 +2037,26 @@ class AsyncAgent(_Tasks, _Speaks):
         if last_wait < math.inf:
             self._loop.call_later(last_wait, _wake, wake)
 
+    def _flush(self) -> None:
+        self._flushing = False
+        with self._wire.lock:
+            self._wire.flush()
+
+    def _watch(self) -> None:
+        """Lets the loop read the connection, unless the session is closed."""
+        fd = self._wire.fd
+        if self._watched and fd >= 0:
+            self._watched.append(fd)
+            self._loop.add_reader(fd, self._read, fd)
+
+    def _read(self, fd: int) -> None:
+        if not self._wire.read():
+            self._watched.remove(fd)
+            self._loop.remove_reader(fd)
+
+    def _waker(self, wake: asyncio.Future[None]) -> Callable[[], None]:
+        return lambda: _wake(wake) if threading.get_ident() == self._thread else self._soon(_wake, wake)
+
     def _soon(self, call: Callable[..., None], *args: Any) -> None:
         """Calls it in the loop, from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop has been closed: nothing waits any more
@@ -2015,7 +2084,7 @@ async def connect_async(
     *, timeout: float = 10.0, tls: Optional[ssl.SSLContext] = None,
 ) -> AsyncAgent:
     """Is connect for asyncio."""
-    wire, inside = _place(api, token, agent, module, tls, False)
+    wire, inside = _place(api, token, agent, module, tls, looped=True)
     await asyncio.get_running_loop().run_in_executor(None, wire.open, timeout)
     return AsyncAgent(wire, inside)
 

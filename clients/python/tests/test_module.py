@@ -258,6 +258,24 @@ class Modules(unittest.TestCase):
 
                 coma.run(main)
              """),
+            ("receive of asyncio, where the signal does not interrupt it", """
+                import signal
+                import threading
+                import coma
+
+                threading.Thread(target=threading.Event().wait, daemon=True).start()
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+                async def main(agent):
+                    print("waits", agent.generation, flush=True)
+                    try:
+                        await agent.receive()
+                    except coma.Stopped:
+                        print("is stopped", agent.generation, flush=True)
+                        raise
+
+                coma.run(main)
+             """),
             ("one of several tasks", """
                 import asyncio
                 import coma

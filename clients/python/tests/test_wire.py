@@ -361,6 +361,27 @@ class BadHosts(unittest.TestCase):
         host.until(lambda: got, "the ping is answered")
         self.assertEqual(got, [(10, b"are you there")])
 
+    def test_a_ping_is_answered_while_no_task_waits(self):
+        got = []
+
+        def serve(connection, count):
+            shake_hands(connection)
+            answer(connection)
+            connection.sendall(server_frame(b"are you there, %d" % count, 9))
+            got.append(next(frame for frame in iter(lambda: read_frame(connection), None) if frame[0] == 10))
+            if count == 2:
+                answer(connection)
+
+        fake = self.fake(serve)
+
+        async def idle():
+            async with await coma.connect_async(fake.url, "t", "a", "m", timeout=host.PATIENCE):
+                while len(got) < 2:  # the second, on the connection that was made again
+                    await asyncio.sleep(0.01)
+
+        asyncio.run(asyncio.wait_for(idle(), host.PATIENCE))
+        self.assertEqual(got, [(10, b"are you there, 1"), (10, b"are you there, 2")])
+
     def test_a_call_of_the_hosts_is_refused(self):
         got = []
 
@@ -397,11 +418,14 @@ class BadHosts(unittest.TestCase):
             connection.sendall(server_frame(json.dumps(error).encode()))
             hold(connection)
 
-        agent = self.connect(self.fake(serve))
+        fake = self.fake(serve)
+        agent = self.connect(fake)
         with self.assertRaisesRegex(coma.Replaced, "replaced"):
             agent.receive(timeout=host.PATIENCE)
         with self.assertRaises(coma.Replaced):
             agent.pending()
+        host.until(lambda: not agent._wire._keeper.is_alive(), "it no longer tries")
+        self.assertEqual(fake.connections, 2)
 
 
 class Terminator:
