@@ -87,7 +87,8 @@ func newMemoryRm() *cobra.Command {
 		Use:   "rm <agent>...",
 		Short: "Remove memories",
 		Long: `Rm removes memories for good, damaged ones too. It asks first; without a terminal it needs --yes. The
-memory of an agent that runs is not removed.`,
+memory of an agent that runs is not removed. Messages that wait, and what modules keep, stay: "coma forget"
+removes those, too.`,
 		Example: `  coma memory rm garden
   coma memory rm garden kitchen --yes`,
 		Args:              cobra.MinimumNArgs(1),

@@ -92,7 +92,7 @@ talk by messages and share one memory, and each can be edited while the agent li
 			root.AddCommand(cmd)
 		}
 	}
-	add(groupAgents, newNew(), newCheck(), newBuild(), newRun(), newPs())
+	add(groupAgents, newNew(), newCheck(), newBuild(), newRun(), newPs(), newForget())
 	add(groupTalk, newSend(), newPublish(), newListen(), newMessages(), newMemory())
 	add(groupModule, newReceive(), newSubscribe(), newUnsubscribe(), newPending(), newKeep(), newKept(), newLog(), newPrint(), newInput())
 	add(groupBackend, newBackend(), newDoctor())

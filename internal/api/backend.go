@@ -15,6 +15,9 @@ type Backend interface {
 	Status(ctx context.Context) (Status, error)
 	// Agents tells of all agents that run, sorted by name.
 	Agents(ctx context.Context) ([]AgentState, error)
+	// Forget removes all that is kept of an agent: its memory, if it is at this backend, its mailboxes with all messages,
+	// what its modules kept. ErrInUse while anybody runs or uses it.
+	Forget(ctx context.Context, agent string) error
 	// Post sends a message from outside, as from ("cli").
 	Post(ctx context.Context, from string, m Message) error
 	// Publish sends bytes from outside to any MQTT topic, as Session.Publish does for a module.

@@ -44,6 +44,8 @@ type agent struct {
 	store   *memory.Store
 	far     *remoteStore // the memory, where it is at another backend
 	closed  bool         // under opening
+
+	forgotten bool // under place.opening: what is on disk goes when it is closed
 }
 
 // stateDir returns the folder of an agent's mailboxes.
@@ -65,7 +67,7 @@ func (b *Backend) openAgent(name, dir string, as *api.Attachment) (*agent, error
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open agent %s: %w", name, err)
 	}
-	unlock, err := lockFile(filepath.Join(dir, "lock"))
+	unlock, err := lockFile(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, fmt.Errorf("open agent %s: %w", name, err)
 	}
@@ -112,7 +114,11 @@ func writeAttachment(dir string, as api.Attachment) error {
 	return folders.WriteFile(filepath.Join(dir, attachmentFile), data)
 }
 
-const attachmentFile = "agent.json"
+// What is in an agent's folder beside its mailboxes and kept values.
+const (
+	attachmentFile = "agent.json" // how it was run last
+	lockName       = "lock"       // held by the backend that has it open
+)
 
 func (a *agent) close() error {
 	a.mu.Lock()
@@ -138,7 +144,33 @@ func (a *agent) close() error {
 		err = errors.Join(err, a.store.Close())
 		a.store = nil
 	}
+	if a.forgotten {
+		err = errors.Join(err, a.remove())
+	}
 	return errors.Join(err, a.unlock())
+}
+
+// remove removes what is on disk of an agent that is closed but for its lock, which goes last: as long as something is left,
+// nobody else opens it.
+func (a *agent) remove() error {
+	err := memory.Remove(a.backend.memoryDir(), a.name)
+	if errors.Is(err, api.ErrNotFound) {
+		err = nil
+	}
+	entries, readErr := os.ReadDir(a.dir)
+	err = errors.Join(err, readErr)
+	for _, entry := range entries {
+		if entry.Name() != lockName {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(a.dir, entry.Name())))
+		}
+	}
+	if err == nil {
+		err = errors.Join(os.Remove(filepath.Join(a.dir, lockName)), os.Remove(a.dir))
+	}
+	if err != nil {
+		return fmt.Errorf("forget agent %s: %w", a.name, err)
+	}
+	return nil
 }
 
 // box finds the mailbox of a module that runs or has run.

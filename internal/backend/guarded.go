@@ -198,6 +198,14 @@ func (g *guarded) RemoveMemory(ctx context.Context, agent string) error {
 	return g.b.RemoveMemory(ctx, agent)
 }
 
+// Forget implements api.Backend.
+func (g *guarded) Forget(ctx context.Context, agent string) error {
+	if err := g.admin("forget agent " + agent); err != nil {
+		return err
+	}
+	return g.b.Forget(ctx, agent)
+}
+
 // ReembedMemory implements api.Backend.
 func (g *guarded) ReembedMemory(ctx context.Context, agent, embedder string, progress func(done, total int)) (api.MemoryInfo, error) {
 	if err := g.admin("embed the memory of " + agent + " anew"); err != nil {

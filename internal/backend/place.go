@@ -94,9 +94,32 @@ func (b *Backend) open(p *place, name string, create *api.Attachment) error {
 
 // done ends a use. The last one closes the agent.
 func (a *agent) done() error {
+	a.place.opening.Lock()
+	defer a.place.opening.Unlock()
+	return a.endUse()
+}
+
+// forget is done for who uses the agent to remove all that is kept of it. Where others use it, too, it is api.ErrInUse.
+func (a *agent) forget() error {
 	b, p := a.backend, a.place
 	p.opening.Lock()
 	defer p.opening.Unlock()
+	b.mu.Lock()
+	alone := p.uses == 1
+	b.mu.Unlock()
+	if !alone {
+		return errors.Join(fmt.Errorf("forget agent %s: %w: stop it, or what speaks to it, first", a.name, api.ErrInUse), a.endUse())
+	}
+	for _, module := range a.boxes.Names() {
+		b.broker.leave(a.name, module)
+	}
+	a.forgotten = true
+	return a.endUse()
+}
+
+// endUse is called with place.opening held.
+func (a *agent) endUse() error {
+	b, p := a.backend, a.place
 	b.mu.Lock()
 	p.uses--
 	last := p.uses == 0 && p.agent == a // else the backend has closed it

@@ -88,6 +88,23 @@ func (b *Backend) Publish(ctx context.Context, from string, p api.Publication) e
 	return b.publish(ctx, from, p, func(ctx context.Context, m api.Message) error { return b.Post(ctx, from, m) })
 }
 
+// Forget implements api.Backend.
+func (b *Backend) Forget(_ context.Context, name string) error {
+	if err := b.listen.release(name); err != nil {
+		return err
+	}
+	a, err := b.use(name, nil)
+	if errors.Is(err, api.ErrUnknown) { // or only a memory by that name
+		if noMemory := b.RemoveMemory(context.Background(), name); !errors.Is(noMemory, api.ErrNotFound) {
+			return noMemory
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return a.forget()
+}
+
 // Mailboxes implements api.Backend.
 func (b *Backend) Mailboxes(_ context.Context, name string) ([]api.Mailbox, error) {
 	a, err := b.use(name, nil)

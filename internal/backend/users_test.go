@@ -315,6 +315,7 @@ func TestWhatAUserMayOverTheLink(t *testing.T) {
 			_, err := c.BackupMemory(within(t), "garden", t.TempDir()+"/m.json")
 			return err
 		},
+		"forget":   func(c *link.Client) error { return c.Forget(within(t), "nomemory") },
 		"remove":   func(c *link.Client) error { return c.RemoveMemory(within(t), "nomemory") },
 		"shutdown": func(c *link.Client) error { return c.Shutdown(within(t)) },
 	} {

@@ -189,6 +189,11 @@ func (m openedMemory) Close() error {
 	return m.wire.call(ctx, methodCloseMem, agentParams{m.agent}, nil)
 }
 
+// Forget implements api.Backend.
+func (c *Client) Forget(ctx context.Context, agent string) error {
+	return c.wire.call(ctx, methodForget, agentParams{agent}, nil)
+}
+
 // RemoveMemory implements api.Backend.
 func (c *Client) RemoveMemory(ctx context.Context, agent string) error {
 	return c.wire.call(ctx, methodRemoveMem, agentParams{agent}, nil)

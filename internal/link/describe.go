@@ -45,6 +45,7 @@ var clientMethods = []about{
 
 	{methodStatus, "Tells about the backend."},
 	{methodAgents, "Tells of the agents that run, and of their modules."},
+	{methodForget, "Removes all that is kept of an agent that nobody runs: its memory, its mailboxes with all messages, what its modules kept."},
 	{methodPost, "Sends a message from outside (to: \"agent/module\")."},
 	{methodListen, "Tells, as \"heard\", of everything published on topics that match an MQTT pattern, until the call is cancelled."},
 	{methodMailboxes, "Tells of an agent's mailboxes, whether its modules run or not."},

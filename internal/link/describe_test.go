@@ -291,6 +291,7 @@ func TestEveryMethodIsAsItsDescriptionSays(t *testing.T) {
 		step{tool, "memory.backup", fmt.Sprintf(`{"agent":"b","path":%q}`, filepath.Join(dir, "b.json"))},
 		step{tool, "memory.restore", fmt.Sprintf(`{"agent":"b","path":%q,"replace":true}`, filepath.Join(dir, "b.json"))},
 		step{tool, "memory.remove", `{"agent":"b"}`},
+		step{tool, "agent.forget", `{"agent":"b"}`},
 	)
 	listener.until("heard")
 	host.until("console.log")

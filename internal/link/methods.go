@@ -59,6 +59,7 @@ const (
 	methodDetach    = "agent.detach"      //
 	methodStatus    = "status"            // → api.Status
 	methodAgents    = "agents"            // → []api.AgentState
+	methodForget    = "agent.forget"      // agentParams
 	methodPost      = "post"              // sendParams
 	methodListen    = "listen"            // pattern; answers with "heard" until it is cancelled
 	methodMailboxes = "mailboxes"         // mailboxParams → []api.Mailbox

@@ -103,6 +103,9 @@ var connMethods = map[string]connMethod{
 	methodPublish: connCall(func(ctx context.Context, c *serving, p api.Publication) (none, error) {
 		return none{}, c.host.Publish(ctx, "cli", p)
 	}),
+	methodForget: connCall(func(ctx context.Context, c *serving, p agentParams) (none, error) {
+		return none{}, c.host.Forget(ctx, p.Agent)
+	}),
 	methodListen: connCall(func(ctx context.Context, c *serving, p pattern) (none, error) {
 		err := c.host.Listen(ctx, p.Pattern, func(h api.Heard) {
 			c.peer.Notify(ctx, methodConsoleListen, h) // a listener that has gone ends ctx, and Listen with it
