@@ -21,6 +21,14 @@ type Operation struct {
 	Result       reflect.Type // nil: none, the status is 204
 	Stream       bool         // the result comes again and again, as server-sent events
 	Status       int          // of success
+	Example      Example
+}
+
+// Example is a request that was made, and its answer.
+type Example struct {
+	Parameters map[string]any  `json:"parameters,omitempty"` // in the path and in the query, by name
+	Body       json.RawMessage `json:"body,omitempty"`
+	Answer     json.RawMessage `json:"answer,omitempty"` // the first event of a stream
 }
 
 type openAPI struct {
@@ -51,6 +59,7 @@ type parameter struct {
 	Description string  `json:"description,omitempty"`
 	Required    bool    `json:"required,omitempty"`
 	Schema      *Schema `json:"schema"`
+	Example     any     `json:"example,omitempty"`
 }
 
 type content struct {
@@ -59,7 +68,8 @@ type content struct {
 }
 
 type media struct {
-	Schema *Schema `json:"schema"`
+	Schema  *Schema         `json:"schema"`
+	Example json.RawMessage `json:"example,omitempty"`
 }
 
 type apiResponse struct {
@@ -85,8 +95,8 @@ const (
 
 var inBraces = regexp.MustCompile(`\{(\w+)\}`)
 
-// OpenAPI returns the OpenAPI document (3.1) of operations, as JSON. problem is the form of their errors.
-func OpenAPI(version, description string, operations []Operation, problem reflect.Type) ([]byte, error) {
+// OpenAPI returns the OpenAPI document (3.1) of operations, as JSON. problem is the form of their errors, and failed one.
+func OpenAPI(version, description string, operations []Operation, problem reflect.Type, failed json.RawMessage) ([]byte, error) {
 	comments, err := readComments()
 	if err != nil {
 		return nil, err
@@ -101,14 +111,14 @@ func OpenAPI(version, description string, operations []Operation, problem reflec
 	for i, o := range operations { // all of them first: see schemas
 		successes[i] = success(answers, o)
 	}
-	problems := map[string]media{ProblemJSON: {answers.of(problem)}}
+	problems := map[string]media{ProblemJSON: {answers.of(problem), failed}}
 	for i, o := range operations {
 		described := apiOperation{
 			ID: o.ID, Summary: o.Summary, Tags: []string{tagOf(o.Path)}, Parameters: parameters(asked, o),
 			Responses: map[string]apiResponse{strconv.Itoa(o.Status): successes[i], "4XX": problemRef, "5XX": problemRef},
 		}
 		if o.Body != nil {
-			described.Body = &content{Required: true, Content: map[string]media{"application/json": {asked.of(o.Body)}}}
+			described.Body = &content{Required: true, Content: map[string]media{"application/json": {asked.of(o.Body), o.Example.Body}}}
 		}
 		if document.Paths[o.Path] == nil {
 			document.Paths[o.Path] = map[string]apiOperation{}
@@ -134,20 +144,26 @@ func tagOf(path string) string {
 }
 
 func parameters(asked *schemas, o Operation) (all []parameter) {
+	add := func(in string, f field) {
+		all = append(all, parameter{
+			Name: f.name, In: in, Description: asked.comments.field(f), Required: asked.requires(f),
+			Schema: inURL(asked, f), Example: o.Example.Parameters[f.name],
+		})
+	}
 	in := map[string]bool{}
 	for _, name := range inBraces.FindAllStringSubmatch(o.Path, -1) {
 		in[name[1]] = true
 	}
 	for _, f := range fields(o.Names) {
 		if in[f.name] {
-			all = append(all, parameter{Name: f.name, In: "path", Description: asked.comments.field(f), Required: true, Schema: asked.value(f)})
+			add("path", f)
 		}
 	}
 	if o.Query == nil {
 		return all
 	}
 	for _, f := range fields(o.Query) {
-		all = append(all, parameter{Name: f.name, In: "query", Description: asked.comments.field(f), Required: asked.requires(f), Schema: inURL(asked, f)})
+		add("query", f)
 	}
 	return all
 }
@@ -166,9 +182,9 @@ func success(answers *schemas, o Operation) apiResponse {
 	r := apiResponse{Description: strings.ToLower(http.StatusText(o.Status))}
 	switch {
 	case o.Stream:
-		r.Content = map[string]media{EventStream: {answers.of(o.Result)}}
+		r.Content = map[string]media{EventStream: {answers.of(o.Result), o.Example.Answer}}
 	case o.Result != nil:
-		r.Content = map[string]media{"application/json": {answers.of(o.Result)}}
+		r.Content = map[string]media{"application/json": {answers.of(o.Result), o.Example.Answer}}
 	}
 	return r
 }

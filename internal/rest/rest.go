@@ -2,12 +2,14 @@
 //
 // routes.go is the table of all routes, from which requests are served and the OpenAPI document is made; messages.go and
 // memories.go are what they do. decode.go reads queries and bodies, problem.go is how errors are told, listen.go is the
-// stream of what is published. What a session is needed for (to receive, above all) is package link's.
+// stream of what is published. examples.json is what a test has asked and got, for the document. What a session is needed
+// for (to receive, above all) is package link's.
 package rest
 
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -59,8 +61,21 @@ func (s *Server) ServeDocument(w http.ResponseWriter, r *http.Request) {
 const documentText = "Agents, messages and memories of a coma host, for tools. Over the network, send \"Authorization: Bearer <token>\". " +
 	"Modules speak JSON-RPC over a WebSocket instead: see /openrpc.json."
 
+// examples are a request and an answer of each operation, by its name, and a problem: what a test has asked and got.
+//
+//go:embed examples.json
+var examples string
+
 func document(version string) ([]byte, error) {
-	return describe.OpenAPI(version, documentText, Operations(), reflect.TypeFor[Problem]())
+	var known map[string]describe.Example
+	if err := json.Unmarshal([]byte(examples), &known); err != nil {
+		return nil, fmt.Errorf("read examples: %w", err)
+	}
+	operations := Operations()
+	for i, o := range operations {
+		operations[i].Example = known[o.ID]
+	}
+	return describe.OpenAPI(version, documentText, operations, reflect.TypeFor[Problem](), known["problem"].Answer)
 }
 
 // Operations describes all routes.

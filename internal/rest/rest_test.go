@@ -28,10 +28,12 @@ type tool struct {
 	t    *testing.T
 	http *http.Client
 	host *backend.Backend
-	run  api.Host // agent a, with modules m and n
+	run  api.Host // of the agent
 }
 
-func newTool(t *testing.T) tool {
+func newTool(t *testing.T) tool { return newToolFor(t, "a", "m", "n") }
+
+func newToolFor(t *testing.T, agent string, modules ...string) tool {
 	t.Helper()
 	dir := t.TempDir()
 	b, err := backend.Open(backend.Options{Version: "test", Folders: folders.Folders{
@@ -46,7 +48,7 @@ func newTool(t *testing.T) tool {
 		}
 	})
 	run, err := b.Attach(within(t), api.Attachment{
-		Agent: "a", Project: dir, PID: os.Getpid(), Modules: []string{"m", "n"}, Limit: 2, Memory: api.MemorySettings{Embedder: "hash"},
+		Agent: agent, Project: dir, PID: os.Getpid(), Modules: modules, Limit: 2, Memory: api.MemorySettings{Embedder: "hash"},
 	}, nobody{})
 	if err != nil {
 		t.Fatal(err)
