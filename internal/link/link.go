@@ -3,9 +3,10 @@
 //
 // Client is the far end: it dials, reconnects when the host is away, repeats what was not answered, and offers
 // api.Backend; Open gives an api.Session on a connection of its own, and Join one to programs of a module that come and go.
-// Server is the host's end: it turns calls into calls of the host's api.Backend. session.go and serve_seat.go are the two
-// ends of a module's seat, the hot path; methods.go lists the methods and their parameters, describe.go makes the document
-// of them that clients in other languages read. post.go answers single calls without a WebSocket.
+// Server is the host's end: it turns calls into calls of the host's api.Backend. session.go and session_receive.go are the
+// one end of a module's seat, the hot path, serve_seat.go is the other; methods.go lists the methods and their parameters,
+// describe.go makes the document of them that clients in other languages read. post.go answers single calls without a
+// WebSocket.
 package link
 
 import (
