@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
@@ -44,9 +45,12 @@ func asProblem(err error) *problem {
 	var kind *typeError
 	var dimension memory.DimensionError
 	var large *http.MaxBytesError
+	var body interface{ HTTPStatus() int } // of whoever lets the body in: it is late, or there is no room for it
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &body):
+		return &problem{body.HTTPStatus(), "ChromaError", err.Error()}
 	case errors.As(err, &syntax):
 		return &problem{http.StatusBadRequest, "InvalidArgumentError", "Failed to parse the request body as JSON: " + syntax.Error()}
 	case errors.As(err, &kind):
@@ -62,6 +66,8 @@ func asProblem(err error) *problem {
 		return &problem{http.StatusNotFound, "NotFoundError", err.Error()}
 	case errors.Is(err, api.ErrUnauthorized):
 		return &problem{http.StatusForbidden, "AuthError", err.Error()}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &problem{http.StatusBadRequest, "ChromaError", "Failed to buffer the request body: it ends before its length"}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return &problem{http.StatusServiceUnavailable, "InternalError", err.Error()} // nobody reads it
 	}

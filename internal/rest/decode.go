@@ -23,11 +23,21 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", api.ErrInvalid, fmt.Errorf(format, args...))
 }
 
+// bodyError is an error of whoever lets a body in, and says how the request is answered: the body is late, or there is no room
+// for it.
+type bodyError interface {
+	error
+	HTTPStatus() int
+}
+
 // decodeBody reads a body, which must be one JSON object without unknown fields.
 func decodeBody(body io.Reader, into any) error {
 	text, err := io.ReadAll(body)
 	if large := new(http.MaxBytesError); errors.As(err, &large) {
 		return fmt.Errorf("body: %w: at most %d bytes", api.ErrTooLarge, large.Limit)
+	}
+	if told := bodyError(nil); errors.As(err, &told) {
+		return fmt.Errorf("read body: %w", err)
 	}
 	if err != nil {
 		return invalid("read body: %w", err)

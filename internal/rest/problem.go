@@ -20,6 +20,9 @@ type Problem struct {
 
 // status is the HTTP status of an error.
 func status(err error) int {
+	if told := bodyError(nil); errors.As(err, &told) {
+		return told.HTTPStatus()
+	}
 	for _, kind := range []struct {
 		err    error
 		status int
