@@ -1065,6 +1065,19 @@ def _keep_alive(s: socket.socket) -> None:
             s.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+class _Waiter:
+    """A thread that waits for something. All but its sleep is done with the wire's lock held."""
+
+    __slots__ = ("asleep",)
+
+    def __init__(self) -> None:
+        self.asleep = threading.Lock()  # held while it sleeps, or is about to
+
+    def wake(self) -> None:
+        if self.asleep.locked():
+            self.asleep.release()
+
+
 class _Wire:
     """A core and its connection, which is made again when it is lost.
 
@@ -1089,7 +1102,7 @@ class _Wire:
         self._hears = False  # signals write to it, too
         self._socket: Optional[_Socket] = None
         self._reading = False
-        self._waiters: Dict[threading.Event, None] = {}
+        self._waiters: Dict[_Waiter, None] = {}
         self._pause = 0.0  # seconds before the next attempt to reach the host: 10 ms, then twice as long each time
         self._next_attempt = 0.0
         self._closing = threading.Event()
@@ -1122,7 +1135,7 @@ class _Wire:
             with self.lock:
                 self._attach(self._dial(timeout))
                 answered = lambda: self.core.resuming or self.core.refusal is not None or self._socket is None
-                self.until(answered, deadline, threading.Event())
+                self.until(answered, deadline, _Waiter())
                 if not self.core.resuming:
                     raise self.core.refusal or self._away
         except TimeoutError as e:
@@ -1182,7 +1195,7 @@ class _Wire:
             self._keeper.join()
         with self.lock:
             while self._reading:
-                self._wait(threading.Event(), None)
+                self._wait(_Waiter(), None)
             self._hand_over()
             if self._socket is not None:
                 self._socket.close()
@@ -1215,7 +1228,7 @@ class _Wire:
     # Waiting.
 
     def until(
-        self, ready: Callable[[], bool], deadline: float, waiter: threading.Event, last_wait: float = math.inf
+        self, ready: Callable[[], bool], deadline: float, waiter: _Waiter, last_wait: float = math.inf
     ) -> None:
         """Returns when ready, reading what the host sends for as long as nobody else does. TimeoutError at deadline;
         Stopped when the module was asked to stop and last_wait seconds are over. Called with lock held."""
@@ -1242,26 +1255,26 @@ class _Wire:
         finally:
             self._hand_over()
 
-    def _wait(self, waiter: threading.Event, left: Optional[float]) -> None:
-        waiter.clear()
+    def _wait(self, waiter: _Waiter, left: Optional[float]) -> None:
+        waiter.asleep.acquire(blocking=False)
         self._waiters[waiter] = None
         self.lock.release()
         try:
-            waiter.wait(left)
+            waiter.asleep.acquire(timeout=-1 if left is None else left)
         finally:
             self.lock.acquire()
             self._waiters.pop(waiter, None)
 
     def _wake_all(self) -> None:
         for waiter in self._waiters:
-            waiter.set()
+            waiter.wake()
 
     def _hand_over(self) -> None:
         """Who has what it waited for leaves the reading to another."""
         if self._reading:
             return
         for waiter in self._waiters:
-            waiter.set()
+            waiter.wake()
             return
         if self._keeper_rests:
             self._keeper_rests = False
@@ -1277,7 +1290,7 @@ class _Wire:
                     return
                 self._keeper_rests = self._reading or there()
                 if not self._keeper_rests:
-                    self.until(lambda: bool(self._waiters) or over() or there(), math.inf, threading.Event())
+                    self.until(lambda: bool(self._waiters) or over() or there(), math.inf, _Waiter())
             if self._keeper_rests:
                 self._keeper_called.acquire()
             else:
@@ -1328,8 +1341,8 @@ class _Wire:
         """Writes what the core has to say: what is ready together leaves together, up to about a megabyte."""
         out = self.core.out
         while out and self._socket is not None:
-            n = size = 0
-            while n < len(out) and (n == 0 or size + len(out[n]) < 1 << 20):
+            n, size = 1, len(out[0])
+            while n < len(out) and size + len(out[n]) < 1 << 20:
                 size += len(out[n])
                 n += 1
             payload = out[0] if n == 1 else b"[" + b",".join(out[:n]) + b"]"
@@ -1733,6 +1746,22 @@ class Memory(_Threads, _Remembers):
         self._ask = agent._ask  # type: ignore[method-assign]
 
 
+class _Here:
+    """Stands around all that a stop may not interrupt in the middle: it counts how deep the main thread is in it."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self._main = threading.main_thread().ident
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self._main:
+            self.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        if threading.get_ident() == self._main:
+            self.depth -= 1
+
+
 class Agent(_Threads, _Speaks):
     """A module's view of the agent that it is a part of: its own name, its mailbox, the other modules, the person at the
     console and the memory that all modules share. It is made by connect, is safe for use by several threads, and is a
@@ -1747,7 +1776,7 @@ class Agent(_Threads, _Speaks):
         super().__init__(wire, inside)
         self.memory = Memory(self)  #: the agent's shared memory
         self._receiving = threading.Lock()
-        self._depth = 0  # of the main thread in this file's code
+        self._here = _Here()
         self._interruptible = threading.current_thread() is threading.main_thread()
         self._on_sigterm(self._stop)
         atexit.register(self._exit)
@@ -1757,22 +1786,27 @@ class Agent(_Threads, _Speaks):
         message received before is finished with. TimeoutError: none has come within timeout seconds. Stopped: the
         module was asked to stop."""
         wire, deadline = self._wire, _deadline(timeout)
-        with self._alone(timeout), self._here(), wire.lock:
-            message = wire.take(True)
-            while message is None:
-                waiter = threading.Event()
-                wire.core.arrived = waiter.set
-                try:
-                    wire.until(lambda: wire.core.readable or wire.stopping, deadline, waiter)
-                    message = wire.take(True)
-                except BaseException:
-                    wire.give_up()
-                    raise
-            return message
+        if not self._receiving.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            raise TimeoutError("another thread receives")
+        try:
+            with self._here, wire.lock:
+                message = wire.take(True)
+                while message is None:
+                    waiter = _Waiter()
+                    wire.core.arrived = waiter.wake
+                    try:
+                        wire.until(lambda: wire.core.readable or wire.stopping, deadline, waiter)
+                        message = wire.take(True)
+                    except BaseException:
+                        wire.give_up()
+                        raise
+                return message
+        finally:
+            self._receiving.release()
 
     def try_receive(self) -> Optional[Message]:
         """Is receive that does not wait: None where no message is there."""
-        with self._alone(None), self._here():
+        with self._receiving, self._here:
             with self._wire.lock:
                 message = self._wire.take(False)
             if message is None:
@@ -1821,9 +1855,9 @@ class Agent(_Threads, _Speaks):
             self._close("died" if getattr(sys, "last_type", None) is not None else "finished")
 
     def _ask(self, request: _Request[Any], timeout: Optional[float] = None) -> Any:
-        wire, waiter, deadline = self._wire, threading.Event(), _deadline(self.timeout if timeout is None else timeout)
-        with self._here(), wire.lock:
-            call = wire.begin(request, waiter.set)
+        wire, waiter, deadline = self._wire, _Waiter(), _deadline(self.timeout if timeout is None else timeout)
+        with self._here, wire.lock:
+            call = wire.begin(request, waiter.wake)
             try:
                 wire.until(lambda: call.done, deadline, waiter, request.last_wait)
             except BaseException:
@@ -1832,36 +1866,14 @@ class Agent(_Threads, _Speaks):
         return call.value()
 
     def _tell(self, method: str, params: str) -> bool:
-        with self._here():
+        with self._here:
             return super()._tell(method, params)
-
-    @contextlib.contextmanager
-    def _alone(self, timeout: Optional[float]) -> Iterator[None]:
-        """One receive at a time."""
-        if not self._receiving.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
-            raise TimeoutError("another thread receives")
-        try:
-            yield
-        finally:
-            self._receiving.release()
-
-    @contextlib.contextmanager
-    def _here(self) -> Iterator[None]:
-        """Around all that a stop may not interrupt in the middle."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        self._depth += 1
-        try:
-            yield
-        finally:
-            self._depth -= 1
 
     def _stop(self) -> None:
         """What SIGTERM does, to a main thread that may be anywhere."""
         first = not self._wire.stopping
         self._wire.stop()
-        if first and self._interruptible and not self._depth and not self._wire.core.hand:
+        if first and self._interruptible and not self._here.depth and not self._wire.core.hand:
             raise Stopped
 
 
