@@ -14,8 +14,8 @@
 // elsewhere, and abroad.go the other hosts at it.
 //
 // listen.go has the sockets; guard.go and gate.go decide whose a connection is, by HTTP and by MQTT; guarded.go,
-// guarded_seat.go and guarded_collections.go what it may ask for; door.go, meter.go, body.go and quota.go bound what it can do.
-// registry.go lets processes of one user find the backends that run.
+// guarded_seat.go and guarded_collections.go what it may ask for, tenure.go for how long; door.go, meter.go, body.go and
+// quota.go bound what it can do. registry.go lets processes of one user find the backends that run.
 package backend
 
 import (
@@ -79,6 +79,7 @@ type Backend struct {
 	certificate *access.Certificate // nil without TLS
 	limits      access.Limits
 	rates       rates
+	tenures     tenures
 	intake      *access.Intake
 	full        rarely         // tells of messages for which that has no room
 	watching    sync.WaitGroup // for changes of the users

@@ -66,7 +66,12 @@ func (b *Backend) guard(next http.Handler) http.Handler {
 			return
 		}
 		defer release()
-		next.ServeHTTP(w, r.WithContext(withIdentity(r.Context(), id)))
+		ctx, end := context.WithCancel(withIdentity(r.Context(), id))
+		defer end()
+		if id.User() != "" {
+			defer b.tenures.begin(id, end)()
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -308,7 +313,11 @@ func (b *Backend) watchUsers() {
 			continue
 		}
 		told = ""
-		if k, ok := b.broker.(*embedded); ok && changed {
+		if !changed {
+			continue
+		}
+		b.tenures.review()
+		if k, ok := b.broker.(*embedded); ok {
 			k.gate.revoke()
 		}
 	}

@@ -68,7 +68,11 @@ func (g *guarded) Attach(ctx context.Context, as api.Attachment, out api.Console
 	if err := g.admin("run agent " + as.Agent); err != nil {
 		return nil, err
 	}
-	return g.b.Attach(ctx, as, out)
+	h, err := g.b.Attach(ctx, as, out)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedHost{h, g}, nil
 }
 
 // Status implements api.Backend. Users learn that the backend is there, and which it is.

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
@@ -162,6 +163,46 @@ func (f guardedFeed) TryNext() (api.Message, bool, error) {
 		return api.Message{}, false, err
 	}
 	return f.Feed.TryNext()
+}
+
+// guardedHost is an agent that an admin runs, for as long as the admin is one. Its modules come in with what the admin has
+// shown: whose backend it is keeps the token.
+type guardedHost struct {
+	api.Host
+	g *guarded
+}
+
+// Endpoint implements api.Host. Whoever runs the agent adds the password that goes with the name: see link.
+func (h *guardedHost) Endpoint() api.Endpoint {
+	e := h.Host.Endpoint()
+	e.Token = ""
+	if _, own := h.g.b.broker.(*embedded); !own {
+		return e
+	}
+	broker, err := url.Parse(e.Broker)
+	if err != nil {
+		e.Broker = ""
+		return e
+	}
+	broker.User = url.User(h.g.id.User())
+	e.Broker = broker.String()
+	return e
+}
+
+// Report implements api.Host.
+func (h *guardedHost) Report(ctx context.Context, state api.ModuleState) error {
+	if err := h.g.admin("run agent"); err != nil {
+		return err
+	}
+	return h.Host.Report(ctx, state)
+}
+
+// Remove implements api.Host.
+func (h *guardedHost) Remove(ctx context.Context, module string) error {
+	if err := h.g.admin("run agent"); err != nil {
+		return err
+	}
+	return h.Host.Remove(ctx, module)
 }
 
 // unclosed is a memory that is open for as long as its seat is.

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -157,12 +158,17 @@ func (b *Backend) serveLink(w http.ResponseWriter, r *http.Request) {
 		b.server.ServeAs(b.as(id), w, r)
 		return
 	}
+	ctx, end := context.WithCancel(b.life)
+	defer end()
+	if id.User() != "" {
+		defer b.tenures.begin(id, end)()
+	}
 	m := newMeter(meter{
 		parse: frameHead, id: func() access.Identity { return id }, intake: b.intake, most: hold.Most(),
 		told: func(err error) { b.crowded(id.User(), remote(r), err) },
 	}, nil)
 	defer m.release()
-	b.server.ServeWithin(m, b.as(id), &metered{w, m}, r)
+	b.server.ServeWithin(ctx, m, b.as(id), &metered{w, m}, r)
 }
 
 // endpoint tells modules where they find this backend.

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -249,7 +252,7 @@ func (h *remoteHost) greet(ctx context.Context, peer *jsonrpc.Peer, again bool) 
 		return err
 	}
 	h.mu.Lock()
-	h.endpoint = endpoint
+	h.endpoint = throughHere(endpoint, h.client.address, h.client.token)
 	states := make([]api.ModuleState, 0, len(h.states))
 	for _, s := range h.states {
 		states = append(states, s)
@@ -261,6 +264,31 @@ func (h *remoteHost) greet(ctx context.Context, peer *jsonrpc.Peer, again bool) 
 		}
 	}
 	return nil
+}
+
+// throughHere is how modules reach a host in the way that whoever runs them does. By TCP, that is by the same address and
+// with the same token: the host's socket may be another machine's, and its token is the owner's alone.
+func throughHere(e api.Endpoint, address, token string) api.Endpoint {
+	own, err := url.Parse(address)
+	if err != nil || own.Scheme == "unix" {
+		return e
+	}
+	e.API, e.HTTP, e.Token = address, address, token
+	broker, err := url.Parse(e.Broker)
+	if err != nil || broker.Host == "" {
+		return e
+	}
+	if ip := net.ParseIP(broker.Hostname()); ip != nil && ip.IsLoopback() && broker.Hostname() != own.Hostname() {
+		broker.Host = net.JoinHostPort(own.Hostname(), broker.Port()) // the host's own, seen from elsewhere
+		if own.Scheme == "https" {
+			broker.Scheme = "mqtts"
+		}
+	}
+	if user, password, ok := strings.Cut(token, ":"); ok && broker.User.String() == url.User(user).String() {
+		broker.User = url.UserPassword(user, password) // the host says whose, and leaves out the password
+	}
+	e.Broker = broker.String()
+	return e
 }
 
 // Request implements jsonrpc.Handler.

@@ -76,7 +76,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.ServeAs(s
 
 // ServeAs is ServeHTTP before another host: the same one as far as the connection's owner may use it.
 func (s *Server) ServeAs(host Local, w http.ResponseWriter, r *http.Request) {
-	s.ServeWithin(nil, host, w, r)
+	s.ServeWithin(context.Background(), nil, host, w, r)
 }
 
 // Bounds are those of what one connection may have the host keep in memory at a time.
@@ -88,8 +88,8 @@ type Bounds interface {
 	Admit(bytes int) (release func(), err error)
 }
 
-// ServeWithin is ServeAs for a connection that has bounds; nil: it has none.
-func (s *Server) ServeWithin(bounds Bounds, host Local, w http.ResponseWriter, r *http.Request) {
+// ServeWithin is ServeAs for a connection that has bounds (nil: it has none) and ends when ctx does.
+func (s *Server) ServeWithin(ctx context.Context, bounds Bounds, host Local, w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	if s.life.Err() != nil {
 		s.mu.Unlock()
@@ -113,7 +113,10 @@ func (s *Server) ServeWithin(bounds Bounds, host Local, w http.ResponseWriter, r
 		conn.most = bounds.Most()
 	}
 	c.peer = jsonrpc.New(conn, c, conn.batching())
-	c.peer.Run(s.life) // why a connection ended is the far side's affair; what it left is cleared away here
+	life, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(s.life, end)()
+	c.peer.Run(life) // why a connection ended is the far side's affair; what it left is cleared away here
 	c.release()
 }
 
