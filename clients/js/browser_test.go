@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ func TestBrowser(t *testing.T) {
 		return
 	}
 	t.Cleanup(h.close)
+	query := url.Values{"api": {fmt.Sprint("http://127.0.0.1:", h.ports.api)}, "token": {h.token}}.Encode() // before there is a page that restarts it
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 
@@ -64,9 +66,8 @@ func TestBrowser(t *testing.T) {
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 
-	page := server.URL + "/page.html?" + url.Values{"api": {fmt.Sprint("http://127.0.0.1:", h.ports.api)}, "token": {h.token}}.Encode()
 	cmd := exec.CommandContext(ctx, chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
-		"--disable-background-networking", "--user-data-dir="+dir+"/browser", "--remote-debugging-port=0", page)
+		"--disable-background-networking", "--user-data-dir="+dir+"/browser", "--remote-debugging-port=0", server.URL+"/page.html?"+query)
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	cmd.WaitDelay = time.Second
@@ -112,12 +113,15 @@ type pageHost struct {
 	token string
 	said  bytes.Buffer // what modules said; read after close
 
+	mu      sync.Mutex // the page has it opened and closed, and so has the test
 	backend *backend.Backend
 	host    api.Host
 }
 
 // open reports false where it has failed the test.
 func (h *pageHost) open() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	b, err := openHost(h.dir, h.ports)
 	if err != nil {
 		h.t.Error(err)
@@ -133,6 +137,8 @@ func (h *pageHost) open() bool {
 }
 
 func (h *pageHost) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.backend == nil {
 		return
 	}
