@@ -82,6 +82,7 @@ _MAX_HELD = 1000  # log lines and printed pieces that wait for a host that is aw
 _PATIENCE = 3.0  # seconds that a host may say that another has our place before it is believed
 _LAST_WAIT = 1.0  # seconds that a call still has for its answer when the module is asked to stop
 _CLOSE_TIMEOUT = 1.0  # seconds that a module that ends waits for a host that is away
+_LOCK_TIMEOUT = 1.0  # seconds that a log line waits for its turn
 _DIAL_TIMEOUT = 5.0  # seconds for one attempt to connect
 _IDLE = 0.05  # seconds without a thread that reads, after which the wire's own does
 
@@ -1145,11 +1146,6 @@ class _Wire:
                 self.leave()
         self._keeper.start()
 
-    def begin(self, request: _Request[Any], wake: Callable[[], None]) -> _Call:
-        call = self.core.call(request, wake)
-        self.flush()
-        return call
-
     def cancel(self, call: _Call) -> None:
         self.core.cancel(call)
         self.flush()
@@ -1474,6 +1470,10 @@ class _Remembers(_Face):
     Conditions, such as key("mood").equal("calm"), narrow a call; all must hold. since (inclusive) and until (exclusive)
     are times with a time zone. With vectors=True the records of the answer carry theirs."""
 
+    def __init__(self, agent: _Speaks) -> None:
+        super().__init__(agent._wire)
+        self._ask = agent._ask  # type: ignore[method-assign]
+
     @_asks
     def add(
         self, text: str, metadata: Optional[Metadata] = None, *, ttl: Union[float, timedelta, None] = None,
@@ -1701,8 +1701,14 @@ class _Speaks(_Face):
             print(text, *(f"{k}={v}" for k, v in attrs.items()), file=sys.stderr)
 
     def _tell(self, method: str, params: str) -> bool:
-        with self._wire.lock:
+        """Tells the host; False: it does not learn of it. Nor does it where the lock is not to be had: a destructor or a
+        signal's handler that logs may have come in the middle of what this very thread does with it."""
+        if not self._wire.lock.acquire(timeout=_LOCK_TIMEOUT):
+            return False
+        try:
             return self._wire.tell(method, params)
+        finally:
+            self._wire.lock.release()
 
     def _on_sigterm(self, stop: Callable[[], None]) -> None:
         """SIGTERM asks the module to stop, for as long as the session lasts. A program that has a handler keeps it.
@@ -1740,10 +1746,6 @@ def _outcome(e: Optional[BaseException]) -> str:
 
 class Memory(_Threads, _Remembers):
     __doc__ = _Remembers.__doc__
-
-    def __init__(self, agent: Agent) -> None:
-        super().__init__(agent._wire)
-        self._ask = agent._ask  # type: ignore[method-assign]
 
 
 class _Here:
@@ -1857,8 +1859,9 @@ class Agent(_Threads, _Speaks):
     def _ask(self, request: _Request[Any], timeout: Optional[float] = None) -> Any:
         wire, waiter, deadline = self._wire, _Waiter(), _deadline(self.timeout if timeout is None else timeout)
         with self._here, wire.lock:
-            call = wire.begin(request, waiter.wake)
+            call = wire.core.call(request, waiter.wake)
             try:
+                wire.flush()
                 wire.until(lambda: call.done, deadline, waiter, request.last_wait)
             except BaseException:
                 wire.cancel(call)
@@ -1921,10 +1924,6 @@ def _place(
 
 class AsyncMemory(_Tasks, _Remembers):
     __doc__ = _Remembers.__doc__
-
-    def __init__(self, agent: AsyncAgent) -> None:
-        super().__init__(agent._wire)
-        self._ask = agent._ask  # type: ignore[method-assign]
 
 
 class AsyncAgent(_Tasks, _Speaks):

@@ -1,7 +1,9 @@
 """Every method of both faces, against a real host. The asyncio face is driven by the same tests: Both runs each for it."""
 
 import asyncio
+import contextlib
 import inspect
+import io
 import json
 import threading
 import time
@@ -409,6 +411,16 @@ class Threads(Case):
         ends[0].join()
         for i in range(n):  # those of one thread in order
             self.assertEqual([t for t in got if t.startswith(f"{i} ")], [f"{i} {j}" for j in range(each)])
+
+    def test_a_log_line_from_the_middle_of_a_call_goes_to_standard_error(self):
+        a = self.module("a")
+        errors = io.StringIO()
+        # As a destructor does that Python calls, or a signal's handler: the lock is this thread's own.
+        with contextlib.redirect_stderr(errors), a._wire.lock:
+            a.log("said in between", n=1)
+        self.assertEqual(errors.getvalue(), "said in between n=1\n")
+        a.send("a", "and all goes on")
+        self.assertEqual(a.receive(timeout=host.PATIENCE).text, "and all goes on")
 
     def test_closing_ends_what_waits(self):
         a = self.module("a")
