@@ -25,13 +25,13 @@ func TestEcho(t *testing.T) {
 			t.Fatalf("receiver logged %q, want %q", e.Text, want)
 		}
 	}
-	h.coma("", "send", "echo/receiver", "good morning")
+	h.Coma("", "send", "echo/receiver", "good morning")
 	a.logged("receiver", "cli says: good morning")
-	a.stop()
+	a.Stop()
 
 	// The count goes on where it was, in the next run.
 	last := 0
-	for _, e := range a.events {
+	for _, e := range a.Events() {
 		fmt.Sscanf(e.Text, "echo/sender says: hello %d", &last)
 	}
 	b := h.run("echo")
@@ -44,7 +44,7 @@ func TestEcho(t *testing.T) {
 
 func TestChatWithoutAModel(t *testing.T) {
 	h := newHome(t)
-	out := h.coma("My name is Ada.\nI keep bees.\n", "run", "--once", "--quiet", "--backend", "own", "chat")
+	out := h.Coma("My name is Ada.\nI keep bees.\n", "run", "--once", "--quiet", "--backend", "own", "chat")
 	for _, want := range []string{
 		"agent: (No model is configured", "OPENAI_BASE_URL=http://", "OPENAI_API_KEY", "COMA_MODEL",
 		"You said: My name is Ada.", "You said: I keep bees.",
@@ -53,7 +53,7 @@ func TestChatWithoutAModel(t *testing.T) {
 			t.Errorf("the conversation lacks %q:\n%s", want, out)
 		}
 	}
-	shown := h.coma("", "memory", "show", "chat")
+	shown := h.Coma("", "memory", "show", "chat")
 	for _, want := range []string{"The person said: My name is Ada.", "The person said: I keep bees.", "by=memory_organizer"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the memory lacks %q:\n%s", want, shown)
@@ -101,12 +101,12 @@ func model(t *testing.T) (url string, asked *atomic.Int32) {
 func TestChatWithAModel(t *testing.T) {
 	h := newHome(t)
 	url, asked := model(t)
-	h.env = append(h.env, "OPENAI_BASE_URL="+url, "COMA_MODEL=test-model")
-	out := h.coma("My name is Ada.\n", "run", "--once", "--quiet", "--backend", "own", "chat") // no line of coma's own gets into the answer
+	h.Env = append(h.Env, "OPENAI_BASE_URL="+url, "COMA_MODEL=test-model")
+	out := h.Coma("My name is Ada.\n", "run", "--once", "--quiet", "--backend", "own", "chat") // no line of coma's own gets into the answer
 	if !strings.Contains(out, "agent: Good morning, Ada!\n") || strings.Contains(out, "No model") {
 		t.Errorf("the conversation:\n%s", out)
 	}
-	shown := h.coma("", "memory", "show", "chat")
+	shown := h.Coma("", "memory", "show", "chat")
 	if !strings.Contains(shown, "The person's name is Ada.") || strings.Contains(shown, "- The person") {
 		t.Errorf("the memory:\n%s", shown)
 	}
@@ -117,21 +117,21 @@ func TestChatWithAModel(t *testing.T) {
 
 func TestMuse(t *testing.T) {
 	h := newHome(t)
-	h.coma("the tomato plant is dry!\nthe cat sleeps\n", "run", "--once", "--backend", "own", "muse")
-	out := h.coma("the tomato plant is thirsty\n", "run", "--once", "--backend", "own", "muse")
+	h.Coma("the tomato plant is dry!\nthe cat sleeps\n", "run", "--once", "--backend", "own", "muse")
+	out := h.Coma("the tomato plant is thirsty\n", "run", "--once", "--backend", "own", "muse")
 	_, matters, _ := strings.Cut(out, "what matters for it: ")
 	_, comes, _ := strings.Cut(out, "what comes to mind: ")
 	if !strings.HasPrefix(matters, "the tomato plant is dry!") || !strings.HasPrefix(comes, "the ") {
 		t.Errorf("it thinks of:\n%s", out)
 	}
-	if shown := h.coma("", "memory", "show", "muse"); !strings.Contains(shown, "importance=2") || !strings.Contains(shown, "the cat sleeps") {
+	if shown := h.Coma("", "memory", "show", "muse"); !strings.Contains(shown, "importance=2") || !strings.Contains(shown, "the cat sleeps") {
 		t.Errorf("the memory:\n%s", shown)
 	}
 }
 
 func TestDeclarative(t *testing.T) {
 	h := newHome(t)
-	program := filepath.Join(h.dir, "declarative")
+	program := filepath.Join(h.Dir, "declarative")
 	if out, err := exec.Command("go", "build", "-o", program, "./declarative").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
@@ -150,18 +150,18 @@ func TestDeclarative(t *testing.T) {
 	if n := remembers(first); n != 1 {
 		t.Errorf("in its first life it remembers %d times at first", n)
 	}
-	list := h.coma("", "ps")
+	list := h.Coma("", "ps")
 	for _, want := range []string{"declarative", "clock", "keeper", "running"} {
 		if !strings.Contains(list, want) {
 			t.Errorf("coma ps lacks %q:\n%s", want, list)
 		}
 	}
-	h.coma("", "send", "declarative/keeper", "half past never")
+	h.Coma("", "send", "declarative/keeper", "half past never")
 	first.await("half past never", func(e event) bool { return strings.Contains(e.Text, "it is half past never and I remember") })
-	if shown := h.coma("", "memory", "show", "declarative"); !strings.Contains(shown, "cli said it was half past never") {
+	if shown := h.Coma("", "memory", "show", "declarative"); !strings.Contains(shown, "cli said it was half past never") {
 		t.Errorf("the memory:\n%s", shown)
 	}
-	first.stop()
+	first.Stop()
 
 	second := h.start(exec.Command(program))
 	if n := remembers(second); n < 3 {

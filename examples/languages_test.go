@@ -33,16 +33,16 @@ func TestLanguagesModules(t *testing.T) {
 				t.Skip("no " + needed)
 			}
 			h := newHome(t)
-			path := filepath.Join(h.dir, "door", file)
+			path := filepath.Join(h.Dir, "door", file)
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			write(t, path, code)
-			a := h.run(filepath.Join(h.dir, "door"))
+			a := h.run(filepath.Join(h.Dir, "door"))
 			a.happens("greeter", "started")
 			for _, said := range []string{"hello, Ada", "hello again, Ada", "hello, Grace"} {
 				_, name, _ := strings.Cut(said, ", ")
-				h.coma("", "send", "door/greeter", name)
+				h.Coma("", "send", "door/greeter", name)
 				a.logged("greeter", said)
 			}
 		})
@@ -62,7 +62,7 @@ func TestLanguagesCommands(t *testing.T) {
 		t.Errorf("%d commands in the page's table", len(commands))
 	}
 	for command := range commands {
-		help := h.coma("", append(strings.Fields(command)[1:], "--help")...)
+		help := h.Coma("", append(strings.Fields(command)[1:], "--help")...)
 		if !strings.Contains(help, "Usage:\n  "+command+" ") {
 			t.Errorf("%s is not a command:\n%s", command, help)
 		}
@@ -72,7 +72,7 @@ func TestLanguagesCommands(t *testing.T) {
 // TestLanguagesFrames says what the page's module says on the wire, and hears what its host answers.
 func TestLanguagesFrames(t *testing.T) {
 	h := newHome(t)
-	garden := filepath.Join(h.dir, "garden")
+	garden := filepath.Join(h.Dir, "garden")
 	if err := os.Mkdir(garden, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestLanguagesFrames(t *testing.T) {
 	a := h.run(garden)
 	a.happens("rose", "started")
 	var backends []struct{ Socket string }
-	if err := json.Unmarshal([]byte(h.coma("", "backend", "status", "--json")), &backends); err != nil || len(backends) != 1 {
+	if err := json.Unmarshal([]byte(h.Coma("", "backend", "status", "--json")), &backends); err != nil || len(backends) != 1 {
 		t.Fatalf("backends: %+v, %v", backends, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -105,7 +105,7 @@ func TestLanguagesFrames(t *testing.T) {
 				t.Fatal(err)
 			}
 			if strings.Contains(text, `"open"`) {
-				h.coma("", "send", "garden/bee", "open")
+				h.Coma("", "send", "garden/bee", "open")
 			}
 			continue
 		}
@@ -118,10 +118,10 @@ func TestLanguagesFrames(t *testing.T) {
 		}
 	}
 	a.logged("rose", "hum")
-	if shown := h.coma("", "memory", "show", "garden"); !strings.Contains(shown, "the rose is open") {
+	if shown := h.Coma("", "memory", "show", "garden"); !strings.Contains(shown, "the rose is open") {
 		t.Errorf("the memory has\n%s", shown)
 	}
-	if waiting := h.coma("", "messages", "ls", "garden/bee"); strings.Contains(waiting, "open") {
+	if waiting := h.Coma("", "messages", "ls", "garden/bee"); strings.Contains(waiting, "open") {
 		t.Errorf("the bee's mailbox still has\n%s", waiting)
 	}
 }

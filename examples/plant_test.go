@@ -18,7 +18,7 @@ func (h *home) publish(topic, text string) {
 	var backends []struct {
 		Broker string `json:"broker"`
 	}
-	if err := json.Unmarshal([]byte(h.coma("", "backend", "status", "--json")), &backends); err != nil || len(backends) != 1 {
+	if err := json.Unmarshal([]byte(h.Coma("", "backend", "status", "--json")), &backends); err != nil || len(backends) != 1 {
 		h.t.Fatalf("backends: %+v, %v", backends, err)
 	}
 	client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(backends[0].Broker).SetClientID("sensor"))
@@ -92,12 +92,12 @@ func TestPlantFeels(t *testing.T) {
 	a.logged("perception", "the soil is parched")
 	a.logged("mood", "content → desperate")
 	a.says(phrases(t, "desperate")...)
-	h.coma("", "send", "plant/simulator", "water") // the simulated soil is as wet as the sensor said, and more by the water
+	h.Coma("", "send", "plant/simulator", "water") // the simulated soil is as wet as the sensor said, and more by the water
 	a.logged("simulator", "cli waters the plant")
 	a.logged("perception", "somebody watered me")
 	a.logged("mood", "desperate → glad")
 	a.says(phrases(t, "glad")...)
-	h.coma("", "send", "plant/speech", "hello")
+	h.Coma("", "send", "plant/speech", "hello")
 	a.says(phrases(t, "answer")...)
 	h.publish("plant/temperature", "very hot")
 	a.await("a reading that cannot be", func(e event) bool {
@@ -108,7 +108,7 @@ func TestPlantFeels(t *testing.T) {
 // copied makes a copy of the plant to edit, in a Go module of the same name so that its imports lead to the copy.
 func copied(t *testing.T, h *home) string {
 	t.Helper()
-	root := filepath.Join(h.dir, "checkout")
+	root := filepath.Join(h.Dir, "checkout")
 	dir := filepath.Join(root, "examples", "plant")
 	if err := os.CopyFS(dir, os.DirFS("plant")); err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func TestPlantThreeEdits(t *testing.T) {
 	if !regexp.MustCompile(`speech\.go:\d+:\d+: `).MatchString(failed.Error) {
 		t.Errorf("the mistake is shown as %q", failed.Error)
 	}
-	h.coma("", "send", "plant/speech", "hello")
+	h.Coma("", "send", "plant/speech", "hello")
 	a.says(phrases(t, "answer")...)
 	edit(t, speech, `"🌱 `, `"🌿 "`)
 	if e := a.happens("speech", "reloaded"); e.Generation != 4 {

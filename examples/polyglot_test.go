@@ -33,7 +33,7 @@ func TestPolyglot(t *testing.T) {
 		}
 	}
 	h := newHome(t)
-	dir := filepath.Join(h.dir, "polyglot")
+	dir := filepath.Join(h.Dir, "polyglot")
 	if err := os.CopyFS(dir, os.DirFS("polyglot")); err != nil {
 		t.Fatal(err)
 	}
@@ -47,11 +47,11 @@ func TestPolyglot(t *testing.T) {
 	a.tells("navigator", "a reef, 000°, again")
 	a.captainSays("away from a reef: we should know by now")
 
-	h.coma("", "send", "polyglot/captain", "when were we in danger?")
+	h.Coma("", "send", "polyglot/captain", "when were we in danger?")
 	a.captainSays(": a danger (navigator, ")
-	h.coma("", "send", "polyglot/navigator", "a sailing ship astern")
+	h.Coma("", "send", "polyglot/navigator", "a sailing ship astern")
 	a.tells("navigator", "a sailing ship, 180°, again")
-	h.coma("", "send", "polyglot/navigator", "the end of the world")
+	h.Coma("", "send", "polyglot/navigator", "the end of the world")
 	a.captainSays("nobody knows where the end of the world is")
 
 	sightings := filepath.Join(dir, "lookout", "sightings.txt")
@@ -81,11 +81,11 @@ func TestPolyglot(t *testing.T) {
 
 	for _, kind := range []string{"failed", "restarted"} {
 		if names := a.modules(kind); len(names) > 0 {
-			t.Errorf("%s: %q\n%s", kind, names, a.story())
+			t.Errorf("%s: %q\n%s", kind, names, a.Story())
 		}
 	}
-	a.stop()
-	shown := h.coma("", "memory", "show", "polyglot", "-n", "0")
+	a.Stop()
+	shown := h.Coma("", "memory", "show", "polyglot", "-n", "0")
 	for _, want := range []string{"a new watch began", "by=lookout", "by=navigator", "we met a mermaid", "we met a whale: a danger", "by=helm", "turned to 150° away from"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the memory lacks %q:\n%s", want, shown)

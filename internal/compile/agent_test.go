@@ -3,23 +3,20 @@
 package compile_test
 
 import (
-	"bufio"
 	"debug/elf"
-	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/concurrent-modular-agent/coma/internal/compile"
 	"github.com/concurrent-modular-agent/coma/internal/modproc"
 	"github.com/concurrent-modular-agent/coma/internal/project"
+	"github.com/concurrent-modular-agent/coma/internal/runtest"
 )
 
 // load writes a project and reads it as coma does.
@@ -52,28 +49,10 @@ func build(t *testing.T, p *project.Project) string {
 	return program
 }
 
-// event is a line of a program's --json.
-type event struct {
-	Module string `json:"module"`
-	Event  string `json:"event"`
-	PID    int    `json:"pid"`
-	Text   string `json:"text"`
-	Error  string `json:"error"`
-}
-
-// running is a program that runs.
-type running struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	ended chan error
-
-	mu     sync.Mutex
-	events []event
-	news   chan struct{} // closed and replaced with every event
-}
+type event = runtest.Event
 
 // start starts a program as a user with nothing but it.
-func start(t *testing.T, program string, args ...string) *running {
+func start(t *testing.T, program string, args ...string) *runtest.Run {
 	t.Helper()
 	home, err := os.MkdirTemp("", "coma-") // short, for the socket's sake
 	if err != nil {
@@ -84,71 +63,10 @@ func start(t *testing.T, program string, args ...string) *running {
 			t.Error(err)
 		}
 	})
-	r := &running{t: t, cmd: exec.Command(program, append([]string{"--json", "--backend", "own"}, args...)...), ended: make(chan error, 1), news: make(chan struct{})}
-	r.cmd.Env = []string{"HOME=" + home, "XDG_RUNTIME_DIR=" + home, "TMPDIR=" + home, "PATH=", "COMA_TEST_GREETING=good day"}
-	r.cmd.Dir = home
-	r.cmd.Stderr = os.Stderr
-	out, err := r.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var e event
-			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-				e = event{Event: "text", Text: lines.Text()}
-			}
-			r.mu.Lock()
-			r.events = append(r.events, e)
-			close(r.news)
-			r.news = make(chan struct{})
-			r.mu.Unlock()
-		}
-		r.ended <- r.cmd.Wait()
-	}()
-	t.Cleanup(func() {
-		if r.cmd.ProcessState == nil {
-			_ = r.cmd.Process.Kill() // fails only if it has ended
-			<-r.ended
-		}
-	})
-	return r
-}
-
-// await waits for the first event that fits and returns it.
-func (r *running) await(what string, fits func(event) bool) event {
-	r.t.Helper()
-	deadline := time.After(patience)
-	for {
-		r.mu.Lock()
-		i, news := slices.IndexFunc(r.events, fits), r.news
-		all := r.events
-		r.mu.Unlock()
-		if i >= 0 {
-			return all[i]
-		}
-		select {
-		case <-news:
-		case <-deadline:
-			r.t.Fatalf("no %s; there are %+v", what, all)
-		}
-	}
-}
-
-// wait waits for the program's end and returns its exit code.
-func (r *running) wait() int {
-	r.t.Helper()
-	select {
-	case err := <-r.ended:
-		r.ended <- err
-		return r.cmd.ProcessState.ExitCode()
-	case <-time.After(patience):
-		r.t.Fatalf("it has not ended; there are %+v", r.events)
-		return 0
-	}
+	cmd := exec.Command(program, append([]string{"--json", "--backend", "own"}, args...)...)
+	cmd.Env = []string{"HOME=" + home, "XDG_RUNTIME_DIR=" + home, "TMPDIR=" + home, "PATH=", "COMA_TEST_GREETING=good day"}
+	cmd.Dir = home
+	return runtest.Start(t, cmd)
 }
 
 func TestAgentExamples(t *testing.T) {
@@ -164,24 +82,19 @@ func TestAgentExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			agent := start(t, build(t, p), "--restart-delay", "10ms")
-			first := agent.await("start of "+test.module, func(e event) bool { return e.Module == test.module && e.Event == "started" })
-			if first.PID == 0 || first.PID == agent.cmd.Process.Pid {
+			first, _ := agent.Await(0, "start of "+test.module, func(e event) bool { return e.Module == test.module && e.Event == "started" })
+			if first.PID == 0 || first.PID == agent.PID() {
 				t.Fatalf("%s runs in process %d, want one of its own", test.module, first.PID)
 			}
 			if err := syscall.Kill(first.PID, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			agent.await("failure", func(e event) bool { return e.Module == test.module && e.Event == "failed" })
-			again := agent.await("restart", func(e event) bool { return e.Module == test.module && e.Event == "restarted" })
+			agent.Await(0, "failure", func(e event) bool { return e.Module == test.module && e.Event == "failed" })
+			again, _ := agent.Await(0, "restart", func(e event) bool { return e.Module == test.module && e.Event == "restarted" })
 			if again.PID == first.PID {
 				t.Errorf("it runs again in process %d, want a new one", again.PID)
 			}
-			if err := agent.cmd.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
-			}
-			if code := agent.wait(); code != 0 {
-				t.Errorf("exit code %d after Ctrl-C, want 0", code)
-			}
+			agent.Stop()
 		})
 	}
 }
@@ -202,13 +115,13 @@ func TestAgentIsWhole(t *testing.T) {
 	}))
 	t.Run("with --once", func(t *testing.T) {
 		agent := start(t, program, "--once")
-		agent.await("words of teller", func(e event) bool { return e.Module == "teller" && e.Text == "orchard hello be brief good day" })
-		agent.await("words of the other", func(e event) bool { return e.Module == "zwei Wörter" && e.Text == "w.state" })
-		failed := agent.await("failure", func(e event) bool { return e.Module == "broken" && e.Event == "failed" })
+		agent.Await(0, "words of teller", func(e event) bool { return e.Module == "teller" && e.Text == "orchard hello be brief good day" })
+		agent.Await(0, "words of the other", func(e event) bool { return e.Module == "zwei Wörter" && e.Text == "w.state" })
+		failed, _ := agent.Await(0, "failure", func(e event) bool { return e.Module == "broken" && e.Event == "failed" })
 		if !strings.Contains(failed.Error, "assignment to entry in nil map") {
 			t.Errorf("the failure is %q", failed.Error)
 		}
-		if code := agent.wait(); code != 1 {
+		if code := agent.Wait(); code != 1 {
 			t.Errorf("exit code %d with a failed module, want 1", code)
 		}
 	})

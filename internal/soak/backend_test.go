@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,7 +22,7 @@ func (h *home) daemon() *daemon {
 	h.t.Helper()
 	d := &daemon{h: h, ports: []string{"--mqtt-port", freePort(h.t), "--api-port", freePort(h.t)}}
 	d.start()
-	h.t.Cleanup(func() { h.command("backend", "stop") })
+	h.t.Cleanup(func() { h.Coma("", "backend", "stop") })
 	return d
 }
 
@@ -37,24 +36,11 @@ func freePort(t *testing.T) string {
 	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
 }
 
-// command runs a command to its end and returns what it printed.
-func (h *home) command(args ...string) []byte {
-	h.t.Helper()
-	cmd := exec.Command(binary, args...)
-	cmd.Env = h.env
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		h.t.Fatalf("coma %s: %v", strings.Join(args, " "), err)
-	}
-	return out
-}
-
 func (d *daemon) start() {
 	d.h.t.Helper()
-	d.h.command(append([]string{"backend", "start"}, d.ports...)...)
+	d.h.Coma("", append([]string{"backend", "start"}, d.ports...)...)
 }
-func (d *daemon) restart() { d.h.t.Helper(); d.h.command("backend", "restart") }
+func (d *daemon) restart() { d.h.t.Helper(); d.h.Coma("", "backend", "restart") }
 
 // kill ends the daemon as kill -9 does, and starts another one.
 func (d *daemon) kill() {
@@ -62,7 +48,7 @@ func (d *daemon) kill() {
 	var backends []struct {
 		PID int `json:"pid"`
 	}
-	if err := json.Unmarshal(d.h.command("backend", "status", "--json"), &backends); err != nil || len(backends) != 1 {
+	if err := json.Unmarshal([]byte(d.h.Coma("", "backend", "status", "--json")), &backends); err != nil || len(backends) != 1 {
 		d.h.t.Fatalf("backends: %+v, %v", backends, err)
 	}
 	if err := syscall.Kill(backends[0].PID, syscall.SIGKILL); err != nil {
@@ -147,7 +133,7 @@ func backendStorm(t *testing.T, source, settings string, strike func(*daemon)) (
 	random := seeded(t)
 	h := newHome(t)
 	sinkOf := func(agent string) (settingsOf, got string) {
-		got = filepath.Join(h.dir, agent+".got")
+		got = filepath.Join(h.Dir, agent+".got")
 		return fmt.Sprintf("agent: %s\nmailbox: {limit: 100}\n%smodules:\n  sink:\n    env: {GOT: %s}\n", agent, settings, got), got
 	}
 	stormSettings, gotOne := sinkOf("storm")
@@ -164,18 +150,18 @@ func backendStorm(t *testing.T, source, settings string, strike func(*daemon)) (
 
 	d := h.daemon()
 	b := h.run("--backend", "auto", "--no-watch", receiver)
-	b.await(0, "start of other/sink", func(l line) bool { return l.Event == "started" })
+	b.Await(0, "start of other/sink", func(l event) bool { return l.Event == "started" })
 	a := h.run("--backend", "auto", "--no-watch", sender)
 	goOn := func() {
 		t.Helper()
-		for _, r := range []*running{a, b} {
-			from := r.seen()
+		for _, r := range []running{a, b} {
+			from := len(r.Events())
 			wait := 10 + random.IntN(30)
 			if source == flood {
 				wait *= 20
 			}
 			for range wait {
-				_, from = r.await(from, "message at a sink", func(l line) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got ") })
+				_, from = r.Await(from, "message at a sink", func(l event) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got ") })
 			}
 		}
 	}
@@ -191,7 +177,7 @@ func backendStorm(t *testing.T, source, settings string, strike func(*daemon)) (
 			Restarts int    `json:"restarts"`
 		} `json:"modules"`
 	}
-	if err := json.Unmarshal(h.command("ps", "--json"), &listed); err != nil || len(listed) != 2 {
+	if err := json.Unmarshal([]byte(h.Coma("", "ps", "--json")), &listed); err != nil || len(listed) != 2 {
 		t.Errorf("coma ps lists %+v, %v: want two agents", listed, err)
 	}
 	for _, agent := range listed {
@@ -201,10 +187,10 @@ func backendStorm(t *testing.T, source, settings string, strike func(*daemon)) (
 			}
 		}
 	}
-	a.stop()
-	b.stop()
-	for _, r := range []*running{a, b} {
-		for _, l := range r.lines {
+	a.Stop()
+	b.Stop()
+	for _, r := range []running{a, b} {
+		for _, l := range r.Events() {
 			if l.Event == "failed" || l.Event == "restarted" {
 				t.Errorf("a module did not outlive the backend: %+v", l)
 			}

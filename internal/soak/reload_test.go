@@ -46,7 +46,7 @@ func reloads(t *testing.T, isolation string, n int) {
 		t.Fatal(err)
 	}
 	b, err := backend.Open(backend.Options{Folders: folders.Folders{
-		Data: filepath.Join(h.dir, "data"), State: filepath.Join(h.dir, "state"), Runtime: filepath.Join(h.dir, "run"),
+		Data: filepath.Join(h.Dir, "data"), State: filepath.Join(h.Dir, "state"), Runtime: filepath.Join(h.Dir, "run"),
 	}})
 	if err != nil {
 		t.Fatal(err)

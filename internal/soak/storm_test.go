@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -34,26 +33,26 @@ func TestReloadStorm(t *testing.T) {
 	r := h.run("--debounce", "10ms", dir)
 	at := 0
 	for range 3 {
-		_, at = r.await(at, "start of a module", func(l line) bool { return l.Event == "started" })
+		_, at = r.Await(at, "start of a module", func(l event) bool { return l.Event == "started" })
 	}
 	files := []string{"source/source.go", "relay/relay.go", "sink/sink.go"}
 	edits, bad := long(300, 40), 0
 	for i := range edits {
 		file := files[random.IntN(len(files))]
 		name := filepath.Dir(file)
-		from := r.seen()
+		from := len(r.Events())
 		if random.IntN(4) == 0 {
 			bad++
 			write(t, filepath.Join(dir, file), storm[file]+"\nfunc broken( {\n// "+strconv.Itoa(i))
-			r.await(from, "load error of "+name, func(l line) bool { return l.Module == name && l.Event == "load failed" })
+			r.Await(from, "load error of "+name, func(l event) bool { return l.Module == name && l.Event == "load failed" })
 			continue
 		}
 		write(t, filepath.Join(dir, file), storm[file]+"\n// "+strconv.Itoa(i)+"\n")
-		r.await(from, "reload of "+name, func(l line) bool { return l.Module == name && l.Event == "reloaded" })
+		r.Await(from, "reload of "+name, func(l event) bool { return l.Module == name && l.Event == "reloaded" })
 	}
-	from := r.seen()
-	r.await(from, "message after the storm", func(l line) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got") })
-	r.stop()
+	from := len(r.Events())
+	r.Await(from, "message after the storm", func(l event) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got") })
+	r.Stop()
 	got := r.numbers("sink")
 	for i, n := range got {
 		if n != i+1 {
@@ -72,22 +71,22 @@ func TestCrashStorm(t *testing.T) {
 	names := []string{"source", "relay", "sink"}
 	at := 0
 	for range names {
-		_, at = r.await(at, "start of a module", func(l line) bool { return l.Event == "started" })
+		_, at = r.Await(at, "start of a module", func(l event) bool { return l.Event == "started" })
 	}
 	kills := long(200, 30)
 	for range kills {
 		name := names[random.IntN(len(names))]
-		from := r.seen()
+		from := len(r.Events())
 		if err := syscall.Kill(r.pid(name), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		_, from = r.await(from, "restart of "+name, func(l line) bool { return l.Module == name && l.Event == "restarted" })
-		r.await(from, "message after a kill", func(l line) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got") })
+		_, from = r.Await(from, "restart of "+name, func(l event) bool { return l.Module == name && l.Event == "restarted" })
+		r.Await(from, "message after a kill", func(l event) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got") })
 	}
 	last := slices.Max(r.numbers("sink"))
-	from := r.seen()
-	r.await(from, "messages to catch up", func(l line) bool { return l.Module == "sink" && l.Text == fmt.Sprint("got ", last+50) })
-	r.stop()
+	from := len(r.Events())
+	r.Await(from, "messages to catch up", func(l event) bool { return l.Module == "sink" && l.Text == fmt.Sprint("got ", last+50) })
+	r.Stop()
 	missing(t, r.numbers("sink"), last)
 	t.Logf("%d kills, %d messages up to %d, none missing", kills, len(r.numbers("sink")), last)
 }
@@ -144,35 +143,29 @@ func Run(ctx context.Context, agent *coma.Agent) error {
 		at := 0
 		wait := 20 + random.IntN(40)
 		for range wait {
-			_, at = r.await(at, "message", func(l line) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got") })
+			_, at = r.Await(at, "message", func(l event) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got") })
 		}
 		if i < kills {
 			pids := []int{r.pid("source"), r.pid("relay"), r.pid("sink"), r.pid("writer")}
-			r.kill()
+			r.Kill()
 			gone(t, pids)
 		} else {
-			r.await(r.seen(), "another message", func(l line) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got") })
-			r.stop()
+			r.Await(len(r.Events()), "another message", func(l event) bool { return l.Module == "sink" && strings.HasPrefix(l.Text, "got") })
+			r.Stop()
 		}
 		got = append(got, r.numbers("sink")...)
-		for _, l := range r.lines {
+		for _, l := range r.Events() {
 			if id, ok := strings.CutPrefix(l.Text, "remembered "); ok {
 				acknowledged = append(acknowledged, id)
 			}
 		}
 	}
 	missing(t, got, slices.Max(got))
-	show := exec.Command(binary, "memory", "show", "storm", "-n", "0", "--json")
-	show.Env = h.env
-	out, err := show.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	stored := map[string]bool{}
 	var records []struct {
 		ID string `json:"id"`
 	}
-	if err := json.Unmarshal(out, &records); err != nil {
+	if err := json.Unmarshal([]byte(h.Coma("", "memory", "show", "storm", "-n", "0", "--json")), &records); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range records {
