@@ -14,6 +14,13 @@ type Method struct {
 	ByHost            bool // the host calls it on its client, rather than the client on the host
 	Notification      bool // it has no answer
 	Params, Result    reflect.Type
+	Example           *Pairing // nil: none
+}
+
+// Pairing is a call that was made, and its answer.
+type Pairing struct {
+	Params json.RawMessage `json:"params"`           // an object
+	Result json.RawMessage `json:"result,omitempty"` // not there for notifications
 }
 
 // Errors are the errors that a method can answer with, by code.
@@ -41,6 +48,18 @@ type rpcMethod struct {
 	Params         []rpcValue `json:"params"`
 	Result         *rpcValue  `json:"result,omitempty"`
 	Errors         []rpcRef   `json:"errors,omitempty"`
+	Examples       []rpcPair  `json:"examples,omitempty"`
+}
+
+type rpcPair struct {
+	Name   string       `json:"name"`
+	Params []rpcExample `json:"params"`
+	Result *rpcExample  `json:"result,omitempty"`
+}
+
+type rpcExample struct {
+	Name  string          `json:"name"`
+	Value json.RawMessage `json:"value"`
 }
 
 type rpcTag struct {
@@ -97,7 +116,7 @@ func OpenRPC(version, description string, methods []Method, errs Errors) ([]byte
 		}
 		document.Methods[i] = method
 	}
-	// What the host tells first: see schemas.
+	// What the host tells comes first: see schemas.
 	for _, byHost := range []bool{true, false} {
 		of := asked
 		if byHost {
@@ -111,12 +130,40 @@ func OpenRPC(version, description string, methods []Method, errs Errors) ([]byte
 			}
 		}
 	}
+	for i, m := range methods {
+		if m.Example == nil {
+			continue
+		}
+		pair, err := pairing(document.Methods[i], *m.Example)
+		if err != nil {
+			return nil, fmt.Errorf("read example of %s: %w", m.Name, err)
+		}
+		document.Methods[i].Examples = []rpcPair{pair}
+	}
 	document.Components = rpcComponents{told.named, components}
 	text, err := json.Marshal(document)
 	if err != nil {
 		return nil, fmt.Errorf("encode OpenRPC document: %w", err)
 	}
 	return text, nil
+}
+
+// pairing is an example of a method, with the parameters in the method's order.
+func pairing(of rpcMethod, e Pairing) (rpcPair, error) {
+	pair := rpcPair{Name: of.Name, Params: []rpcExample{}}
+	var params map[string]json.RawMessage
+	if err := json.Unmarshal(e.Params, &params); err != nil {
+		return pair, err
+	}
+	for _, p := range of.Params {
+		if value, ok := params[p.Name]; ok {
+			pair.Params = append(pair.Params, rpcExample{p.Name, value})
+		}
+	}
+	if of.Result != nil && e.Result != nil {
+		pair.Result = &rpcExample{of.Result.Name, e.Result}
+	}
+	return pair, nil
 }
 
 // params are a method's parameters; required ones stand first, as the specification asks.

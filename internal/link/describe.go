@@ -1,6 +1,8 @@
 package link
 
 import (
+	_ "embed"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -151,9 +153,22 @@ const documentText = "What a host offers to modules, to those who run agents, an
 	"or for single calls that need no session, a POST there. Over the network, send \"Authorization: Bearer <token>\", or from a web page " +
 	"the WebSocket subprotocols \"coma\" and \"coma.token.<token>\". The notification \"$/cancel\" with an id gives up a call."
 
+// examples are a call of each method and its answer: what a test has called and got.
+//
+//go:embed examples.json
+var examples string
+
 // discover returns the document that describes all methods.
 func discover(version string) ([]byte, error) {
-	return describe.OpenRPC(version, documentText, Methods(), Errors())
+	var known map[string]*describe.Pairing
+	if err := json.Unmarshal([]byte(examples), &known); err != nil {
+		return nil, fmt.Errorf("read examples: %w", err)
+	}
+	methods := Methods()
+	for i, m := range methods {
+		methods[i].Example = known[m.Name]
+	}
+	return describe.OpenRPC(version, documentText, methods, Errors())
 }
 
 // ServeDocument answers with the OpenRPC document.

@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/concurrent-modular-agent/coma/internal/api"
+	"github.com/concurrent-modular-agent/coma/internal/describe"
 	"github.com/concurrent-modular-agent/coma/internal/link"
 )
 
@@ -38,12 +39,13 @@ type document struct {
 		}
 	}
 	compiler *jsonschema.Compiler
+	examples map[string]describe.Pairing // of what was called, the first of each
 	t        *testing.T
 }
 
 func readDocument(t *testing.T, text []byte) *document {
 	t.Helper()
-	d := &document{compiler: jsonschema.NewCompiler(), t: t}
+	d := &document{compiler: jsonschema.NewCompiler(), examples: map[string]describe.Pairing{}, t: t}
 	if err := json.Unmarshal(text, d); err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +99,14 @@ func (d *document) params(method string, raw json.RawMessage) {
 	}
 	if len(values) > 0 {
 		d.t.Errorf("params of %s: the document does not know of %v", method, values)
+	}
+}
+
+// example keeps what was called and answered, if nothing is known of the method yet.
+func (d *document) example(method string, params, result json.RawMessage) {
+	listening := method == "heard" && strings.Contains(string(params), `"topic":""`)
+	if _, known := d.examples[method]; !known && !listening {
+		d.examples[method] = describe.Pairing{Params: lasting(params), Result: lasting(result)}
 	}
 }
 
@@ -171,10 +181,13 @@ func (r *raw) read() frame {
 	if f.Method != "" {
 		if r.d != nil {
 			r.d.params(f.Method, f.Params)
+			r.d.example(f.Method, f.Params, nil)
 		}
 		r.told[f.Method] = true
 		if f.ID != nil {
-			r.write(`{"jsonrpc":"2.0","id":%s,"result":{"text":"a line"}}`, f.ID)
+			const line = `{"text":"Ada"}`
+			r.d.examples[f.Method] = describe.Pairing{Params: lasting(f.Params), Result: json.RawMessage(line)}
+			r.write(`{"jsonrpc":"2.0","id":%s,"result":%s}`, f.ID, line)
 		}
 	}
 	return f
@@ -198,6 +211,7 @@ func (r *raw) call(method, params string) json.RawMessage {
 		}
 		if r.d != nil {
 			r.d.check("result of "+method, fmt.Sprintf("/methods/%d/result/schema", r.d.find(method)), f.Result)
+			r.d.example(method, json.RawMessage(params), f.Result)
 		}
 		return f.Result
 	}
@@ -206,6 +220,7 @@ func (r *raw) call(method, params string) json.RawMessage {
 func (r *raw) notify(method, params string) {
 	r.t.Helper()
 	r.d.params(method, json.RawMessage(params))
+	r.d.example(method, json.RawMessage(params), nil)
 	r.write(`{"jsonrpc":"2.0","method":%q,"params":%s}`, method, params)
 }
 
@@ -243,72 +258,82 @@ func TestEveryMethodIsAsItsDescriptionSays(t *testing.T) {
 		}
 	}
 	run(
-		step{host, "agent.attach", `{"agent":"a","pid":1,"modules":["m","n"],"memory":{"embedder":"hash"}}`},
-		step{host, "agent.report", `{"agent":"a","module":"m","state":"running","generation":1,"restarts":0,"pending":0}`},
-		step{module, "open", `{"agent":"a","module":"m","generation":1}`},
+		step{host, "agent.attach", `{"agent":"garden","pid":1,"modules":["greeter","rose"],"memory":{"embedder":"hash"}}`},
+		step{host, "agent.report", `{"agent":"garden","module":"greeter","state":"running","generation":1,"restarts":0,"pending":0}`},
+		step{module, "open", `{"agent":"garden","module":"greeter","generation":1}`},
 	)
-	listener.write(`{"jsonrpc":"2.0","id":7,"method":"listen","params":{"pattern":"t/#"}}`)
+	listener.write(`{"jsonrpc":"2.0","id":7,"method":"listen","params":{"pattern":"sensors/#"}}`)
 	called["listen"] = true
 	listener.until("heard")
 	run(
-		step{module, "send", `{"to":"m","text":"one","headers":{"traceparent":"x"}}`},
-		step{module, "send", `{"to":"a/m","data":"//8=","resent":true,"id":"2"}`},
+		step{module, "send", `{"to":"greeter","text":"hello","headers":{"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}`},
+		step{module, "send", `{"to":"garden/greeter","data":"//8=","resent":true,"id":"2"}`},
 		step{module, "poll", `{}`},
 		step{module, "pending", `{}`},
 		step{module, "next", `{"ack":0}`},
 		step{module, "later", `{"ack":1}`},
-		step{module, "subscribe", `{"pattern":"t/+"}`},
-		step{module, "publish", `{"topic":"t/x","payload":"aGVsbG8=","qos":1}`},
-		step{module, "unsubscribe", `{"pattern":"t/+"}`},
-		step{module, "log", `{"level":"INFO","text":"x","attrs":[{"key":"k","value":"v"}]}`},
-		step{module, "print", `{"text":"x"}`},
-		step{module, "keep", `{"key":"k","value":"dg==","found":true}`},
-		step{module, "kept", `{"key":"k"}`},
-		step{module, "memory.add", `{"records":[{"id":"1","text":"a rose","metadata":{"n":1,"x":1.5,"s":"t","b":true}},{"text":"another","time":"2026-11-21T00:00:00Z"}]}`},
-		step{module, "memory.get", `{"select":{"limit":3,"oldest":true,"vectors":true}}`},
+		step{module, "subscribe", `{"pattern":"sensors/+"}`},
+		step{module, "publish", `{"topic":"sensors/soil","payload":"aGVsbG8=","qos":1}`},
+		step{module, "unsubscribe", `{"pattern":"sensors/+"}`},
+		step{module, "log", `{"level":"INFO","text":"heard","attrs":[{"key":"from","value":"garden/rose"}]}`},
+		step{module, "print", `{"text":"hello\n"}`},
+		step{module, "keep", `{"key":"mood","value":"Z29vZA==","found":true}`},
+		step{module, "kept", `{"key":"mood"}`},
+		step{module, "memory.add", `{"records":[{"id":"fern-1","text":"the fern needs water","time":"2026-11-21T09:30:00Z","metadata":{"by":"sensor","moisture":0.25,"n":1,"new":true}},{"text":"the rose blooms","time":"2026-11-20T18:00:00Z"}]}`},
+		step{module, "memory.get", `{"select":{"limit":3,"oldest":true}}`},
+		step{module, "memory.get", `{"select":{"limit":3,"vectors":true}}`},
 		step{module, "memory.get", `{"select":{"ids":["none"]}}`},
-		step{module, "memory.query", `{"query":{"text":"rose","k":1,"filter":{"op":"eq","key":"n","value":1}}}`},
-		step{module, "memory.retrieve", `{"retrieval":{"text":"rose","time_weighted":{"decay":0.1}}}`},
-		step{module, "memory.update", `{"records":[{"id":"1","text":"a tulip"}]}`},
+		step{module, "memory.query", `{"query":{"text":"which plant needs water","k":1,"filter":{"op":"eq","key":"n","value":1}}}`},
+		step{module, "memory.retrieve", `{"retrieval":{"text":"the fern","k":2,"time_weighted":{"decay":0.00001,"now":"2026-11-21T10:00:00Z","space":"cosine"}}}`},
+		step{module, "memory.update", `{"records":[{"id":"fern-1","text":"the fern has been watered"}]}`},
 		step{module, "memory.count", `{}`},
-		step{module, "memory.delete", `{"ids":["1"]}`},
+		step{module, "memory.delete", `{"ids":["fern-1"]}`},
 		step{tool, "status", `{}`},
 		step{tool, "agents", `{}`},
-		step{tool, "post", `{"from":"cli","to":"a/n","text":"x"}`},
-		step{tool, "publish", `{"topic":"t/x","payload":"aGVsbG8="}`},
-		step{tool, "mailboxes", `{"agent":"a"}`},
-		step{tool, "mailbox.waiting", `{"agent":"a","module":"n"}`},
-		step{tool, "mailbox.redeliver", `{"agent":"a","module":"n"}`},
-		step{tool, "mailbox.drop", `{"agent":"a","module":"n","ids":[]}`},
+		step{tool, "post", `{"from":"cli","to":"garden/rose","text":"hello"}`},
+		step{tool, "publish", `{"topic":"sensors/soil","payload":"aGVsbG8="}`},
+		step{tool, "mailboxes", `{"agent":"garden"}`},
+		step{tool, "mailbox.waiting", `{"agent":"garden","module":"rose"}`},
+		step{tool, "mailbox.redeliver", `{"agent":"garden","module":"rose"}`},
+		step{tool, "mailbox.drop", `{"agent":"garden","module":"rose","ids":[]}`},
 		step{tool, "memories", `{"all":true}`},
-		step{tool, "memory.open", `{"agent":"a"}`},
-		step{tool, "memory.clear", `{"agent":"a"}`},
-		step{tool, "memory.close", `{"agent":"a"}`},
-		step{tool, "memory.create", `{"agent":"b","embedder":"hash"}`},
-		step{tool, "memory.add", `{"agent":"b","records":[{"text":"x"}]}`},
-		step{tool, "memory.reembed", `{"agent":"b","embedder":"hash"}`},
-		step{tool, "memory.compact", `{"agent":"b"}`},
-		step{tool, "memory.backup", fmt.Sprintf(`{"agent":"b","path":%q}`, filepath.Join(dir, "b.json"))},
-		step{tool, "memory.restore", fmt.Sprintf(`{"agent":"b","path":%q,"replace":true}`, filepath.Join(dir, "b.json"))},
-		step{tool, "memory.remove", `{"agent":"b"}`},
-		step{tool, "agent.forget", `{"agent":"b"}`},
+		step{tool, "memory.open", `{"agent":"garden"}`},
+		step{tool, "memory.clear", `{"agent":"garden"}`},
+		step{tool, "memory.close", `{"agent":"garden"}`},
+		step{tool, "memory.create", `{"agent":"greenhouse","embedder":"hash"}`},
+		step{tool, "memory.add", `{"agent":"greenhouse","records":[{"id":"tomato-1","text":"the tomatoes are ripe","time":"2026-11-20T18:00:00Z"}]}`},
+		step{tool, "memory.reembed", `{"agent":"greenhouse","embedder":"hash"}`},
+		step{tool, "memory.compact", `{"agent":"greenhouse"}`},
+		step{tool, "memory.backup", fmt.Sprintf(`{"agent":"greenhouse","path":%q}`, filepath.Join(dir, "b.json"))},
+		step{tool, "memory.restore", fmt.Sprintf(`{"agent":"greenhouse","path":%q,"replace":true}`, filepath.Join(dir, "b.json"))},
+		step{tool, "memory.remove", `{"agent":"greenhouse"}`},
+		step{tool, "agent.forget", `{"agent":"greenhouse"}`},
 	)
+	delete(listener.told, "heard") // the first said that it listens
 	listener.until("heard")
 	host.until("console.log")
 	host.until("console.print")
 	called["input"] = true
 	module.ids++
-	module.write(`{"jsonrpc":"2.0","id":%d,"method":"input","params":{"text":"?"}}`, module.ids)
+	const question = `{"text":"your name? "}`
+	module.write(`{"jsonrpc":"2.0","id":%d,"method":"input","params":%s}`, module.ids, question)
 	host.until("console.input")
+	for f := module.read(); ; f = module.read() {
+		if string(f.ID) == fmt.Sprint(module.ids) {
+			d.check("result of input", fmt.Sprintf("/methods/%d/result/schema", d.find("input")), f.Result)
+			d.example("input", json.RawMessage(question), f.Result)
+			break
+		}
+	}
 	run(
-		step{host, "agent.ended", `{"agent":"a","module":"n","generation":1,"outcome":"died"}`},
-		step{host, "agent.remove", `{"module":"n"}`},
-		step{dialRaw(t, d, address), "open", `{"agent":"a","module":"m","generation":2}`},
+		step{host, "agent.ended", `{"agent":"garden","module":"rose","generation":1,"outcome":"died"}`},
+		step{host, "agent.remove", `{"module":"rose"}`},
+		step{dialRaw(t, d, address), "open", `{"agent":"garden","module":"greeter","generation":2}`},
 	)
 	module.until("ended")
 	last := dialRaw(t, d, address)
 	run(
-		step{last, "open", `{"agent":"a","module":"m","generation":2,"mode":"guest"}`},
+		step{last, "open", `{"agent":"garden","module":"greeter","generation":2,"mode":"guest"}`},
 		step{last, "close", `{"outcome":"finished"}`},
 		step{host, "agent.detach", `{}`},
 	)
@@ -334,6 +359,7 @@ func TestEveryMethodIsAsItsDescriptionSays(t *testing.T) {
 			t.Errorf("%s is described, but was not seen here", m.Name)
 		}
 	}
+	d.compareExamples()
 	for name, schema := range d.Components.Schemas {
 		if schema.Description == "" {
 			t.Errorf("%s is not described", name)
