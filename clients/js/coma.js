@@ -342,11 +342,12 @@ export class Agent {
 
   /**
    * Ends the session: "finished" says that the message in hand is done with, "stopped" gives it back, "died" gives it back
-   * and counts as a death of it. A process that ends says so by itself: finished with exit code 0, else died.
+   * and counts as a death of it. Not told, it is finished, or stopped if a call ended by Stopped since that message came. A
+   * process that ends says so by itself: likewise with exit code 0, else died.
    *
    * @param {"finished" | "stopped" | "died"} [outcome]
    */
-  async close(outcome = "finished") {
+  async close(outcome = this.#seat.outcome) {
     this.#leave();
     await this.#seat.close(outcome);
   }
@@ -808,6 +809,7 @@ const maxSending = 256; // sends under way; more wait here
 const lastWait = 1000; // how long a call waits for its answer in a module that is asked to stop
 const closeTimeout = 1000; // how long a module that ends waits for a host that is away
 const outputTimeout = 5000; // how long print and log do
+const endedBySignal = 128 + 15; // the exit code of a module that SIGTERM ended before it was done
 
 /** @typedef {{agent: string, module: string, generation: number}} Identity */
 
@@ -824,12 +826,14 @@ const outputTimeout = 5000; // how long print and log do
 class Seat {
   /** @type {any[]} */ #queue = []; // pushed, not handed out
   #hand = 0; // seq of the message in the module's hand, 0 for none
+  #cut = 0; // seq of the message that was in hand when a call ended by Stopped: the module has not finished with it
   #done = 0; // all up to here are finished with
   #waits = false; // a receive waits for a push: the host takes the first message to come for being in hand
   /** @type {Set<string>} */ #topics = new Set(); // subscribed to: a host that was restarted is told again
   /** @type {Error | undefined} */ #ended;
   stopping = new AbortController(); // the module is asked to stop
   heeded = false; // it would notice
+  unheard = () => {}; // called when the host could not be told that the message in hand goes back
   #overdue = new Alarm(); // calls from before that have waited for long enough
   #arrived = new Gate();
   #receiving = new Slots(1);
@@ -866,6 +870,11 @@ class Seat {
   /** Tells whether the module has a message in hand. */
   get busy() {
     return this.#hand !== 0;
+  }
+
+  /** How the module ends, if it ends well. @returns {"finished" | "stopped"} */
+  get outcome() {
+    return this.busy && this.#cut === this.#hand ? "stopped" : "finished";
   }
 
   newID() {
@@ -958,9 +967,11 @@ class Seat {
     }
   }
 
-  /** Notes that the module receives no more at present. */
+  /** Notes that the module receives no more at present. A message that the stop has cut short stays the mailbox's. */
   #giveUp() {
-    this.#finish();
+    if (this.outcome === "finished") {
+      this.#finish();
+    }
     this.#waits = false;
     this.#tell(false);
   }
@@ -1022,9 +1033,9 @@ class Seat {
   async send(message, signal) {
     message.id ||= this.newID();
     const late = this.#late();
-    await this.#sending.take(late, signal);
+    await this.#heed(this.#sending.take(late, signal));
     try {
-      await this.wire.call("send", message, late, signal);
+      await this.#heed(this.wire.call("send", message, late, signal));
     } finally {
       this.#sending.give();
     }
@@ -1052,7 +1063,19 @@ class Seat {
 
   /** Asks the host, for as long as the module may wait. @param {string} method @param {any} params @param {...(Signal | undefined)} signals */
   call(method, params, ...signals) {
-    return this.wire.call(method, params, this.#late(), ...signals);
+    return this.#heed(this.wire.call(method, params, this.#late(), ...signals));
+  }
+
+  /** Notes what a call that ends by Stopped has left undone. @template T @param {Promise<T>} call @returns {Promise<T>} */
+  async #heed(call) {
+    try {
+      return await call;
+    } catch (error) {
+      if (error instanceof Stopped) {
+        this.#cut = this.#hand;
+      }
+      throw error;
+    }
   }
 
   /** Asks the module to stop. What it does not wait for it may go on with: a message in hand is finished with so. */
@@ -1094,6 +1117,9 @@ class Seat {
       if (error instanceof ComaError && !(error instanceof Replaced)) { // a newer generation has the seat, as it should
         throw error;
       }
+      if (outcome === "stopped" && this.busy) {
+        this.unheard();
+      }
     } finally {
       this.ended(new Closed("the session is closed"));
       this.wire.close();
@@ -1108,8 +1134,12 @@ class Seat {
   /** Closes without waiting, in a process that ends now. @param {string} outcome */
   closeNow(outcome) {
     if (!this.#ended) {
-      this.wire.peer?.call("close", this.#farewell(outcome)).catch(() => {}); // nobody is left to hear the answer
-      this.wire.peer?.flush();
+      const peer = this.wire.peer;
+      peer?.call("close", this.#farewell(outcome)).catch(() => {}); // nobody is left to hear the answer
+      peer?.flush();
+      if (!peer && outcome === "stopped" && this.busy) {
+        this.unheard();
+      }
       this.ended(new Closed("the session is closed"));
     }
   }
@@ -1784,9 +1814,10 @@ function attend(seat, module, underway) {
   // At its end a process can only write what the kernel takes at once: what it has not taken yet leaves before.
   const flush = () => void seat.flushed();
   /** @param {number} code */
-  const exit = (code) => seat.closeNow((process.exitCode ?? code) === 0 ? "finished" : "died"); // exitCode alone tells of an await that can never end
+  const exit = (code) => seat.closeNow((process.exitCode ?? code) === 0 ? seat.outcome : "died"); // exitCode alone tells of an await that can never end
   /** @type {NodeJS.Timeout | undefined} */
   let look;
+  let unheard = false;
   const end = () => {
     if (!seat.heeded && !seat.busy && !underway()) {
       process.exit(0);
@@ -1796,7 +1827,7 @@ function attend(seat, module, underway) {
   const uncaught = (error) => {
     if (error instanceof Stopped || (error instanceof Error && error.cause instanceof Stopped)) {
       seat.closeNow("stopped");
-      process.exit(0);
+      process.exit(unheard ? endedBySignal : 0);
     }
     console.error("Uncaught", error);
     process.exit(1);
@@ -1806,6 +1837,10 @@ function attend(seat, module, underway) {
     seat.stop();
     look = setInterval(end, 50).unref(); // a module that does not look at signals would be killed, after a while
     end();
+  };
+  seat.unheard = () => {
+    unheard = true;
+    process.exitCode ||= endedBySignal; // 0 would tell who runs the module that the message in hand is finished with
   };
   process.on("beforeExit", flush);
   process.on("exit", exit);

@@ -146,6 +146,56 @@ for (const [where, call] of [
   });
 }
 
+for (const [what, turn] of [
+  ["closes the session in the end", `try { await agent.send("other", "x"); } finally { await agent.close(); }`],
+  ["goes on after any error", `await agent.send("other", "x").catch(() => {});`],
+]) {
+  test(`a message that the stop has cut short comes again to a module that ${what}`, async (t) => {
+    const host = await Host.start(t);
+    const outside = await host.connect("outside", { agent: "b" });
+    await outside.send("other", "no room for more");
+    await outside.send("m", "work");
+    const module = host.run(t, "m", `
+      import { connect } from "coma";
+      const agent = await connect();
+      for await (const msg of agent) {
+        console.log(msg.text);
+        ${turn}
+      }`, "b");
+    assert.equal(await module.lines.next(), "work");
+    module.kill("SIGTERM");
+    assert.deepEqual(await module.exited, [0, null], module.complaints);
+    const next = await host.connect("m", { agent: "b", generation: 2 });
+    const again = await next.receive();
+    assert.deepEqual([again.text, again.deaths], ["work", 0]);
+  });
+}
+
+for (const [what, turn] of [
+  ["passes Stopped on", `await agent.send("other", "x");`],
+  ["closes the session", `try { await agent.send("other", "x"); } finally { await agent.close(); }`],
+  ["goes on after any error", `await agent.send("other", "x").catch(() => {});`],
+]) {
+  // With exit code 0 who runs the module would say for it that it has finished with the message.
+  test(`the exit code of a module that ${what} tells that the host could not be told`, async (t) => {
+    const host = await Host.start(t);
+    const outside = await host.connect("outside", { agent: "b" });
+    await outside.send("other", "no room for more");
+    await outside.send("m", "work");
+    const module = host.run(t, "m", `
+      import { connect } from "coma";
+      const agent = await connect();
+      for await (const msg of agent) {
+        console.log(msg.text);
+        ${turn}
+      }`, "b");
+    assert.equal(await module.lines.next(), "work");
+    await host.kill();
+    module.kill("SIGTERM");
+    assert.deepEqual(await module.exited, [143, null], module.complaints);
+  });
+}
+
 test("a module without anything to do ends, and what it said has arrived", async (t) => {
   const host = await Host.start(t);
   const m = await host.connect("m");
