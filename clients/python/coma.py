@@ -18,9 +18,9 @@ A message is the mailbox's until the module has finished with it, which is its n
 that dies with a message in hand gets that message again. A host that is restarted is waited for: what was not answered
 is asked again, and nothing is lost or comes twice.
 
-When the module is asked to stop (a reload, Ctrl-C: SIGTERM), receive raises Stopped, which ends the program with exit
-code 0 unless it is caught, and a loop over the agent ends. Any other call raises it a second later, if it has no answer
-by then: the memory is away, say. A module that has no message in hand and does not wait in a call of this file is
+When the module is asked to stop (a reload, Ctrl-C: SIGTERM), receive raises Stopped, which ends the program unless it is
+caught, and a loop over the agent ends. Any other call raises it a second later, if it has no answer by then: the memory
+is away, say; the message in hand comes again after that. A module that has no message in hand and does not wait in a call of this file is
 interrupted where it is, as Ctrl-C interrupts Python; one that has gets the time to finish with it.
 
 How to read this file: errors; values (Message, Record, conditions, retrievers); the WebSocket (_Address, _Frames); the
@@ -83,6 +83,7 @@ _PATIENCE = 3.0  # seconds that a host may say that another has our place before
 _LAST_WAIT = 1.0  # seconds that a call still has for its answer when the module is asked to stop
 _CLOSE_TIMEOUT = 1.0  # seconds that a module that ends waits for a host that is away
 _LOCK_TIMEOUT = 1.0  # seconds that a log line waits for its turn
+_GIVEN_BACK = 128 + signal.SIGTERM  # the exit status of a program that was stopped, with its message not finished with
 _DIAL_TIMEOUT = 5.0  # seconds for one attempt to connect
 _IDLE = 0.05  # seconds without a thread that reads, after which the wire's own does
 
@@ -137,10 +138,8 @@ class Away(Error, ConnectionError):
 
 
 class Stopped(SystemExit):
-    """The module was asked to stop. Where it is not caught the program ends with exit code 0, which is a clean end."""
-
-    def __init__(self) -> None:
-        super().__init__(0)
+    """The module was asked to stop. Where it is not caught the program ends, and that is a clean end: with exit code 0, or
+    with 143, by which the host knows that the message in hand is not finished with and is to come again."""
 
 
 _KINDS = (NoInput, NotFound, Unknown, Invalid, TooLarge, Replaced, Closed, Unauthorized, InUse)  # from code 1001 on
@@ -1101,6 +1100,7 @@ class _Wire:
         os.set_blocking(self.wake_out, False)
         os.set_blocking(self._wake_in, False)
         self._hears = False  # signals write to it, too
+        self.cut_short = 0  # the seq of the message that was in hand when a call was ended by the stop
         self._socket: Optional[_Socket] = None
         self._reading = False
         self._waiters: Dict[_Waiter, None] = {}
@@ -1120,6 +1120,16 @@ class _Wire:
         """The module is asked to stop. It takes no lock: signals' handlers call it."""
         self.stopped_at = min(self.stopped_at, _time.monotonic())
         self.look_up()
+
+    def stopped(self) -> Stopped:
+        """What is raised because of that. A message in hand is not finished with, whatever becomes of it."""
+        self.cut_short = self.core.hand
+        return Stopped(_GIVEN_BACK if self.cut_short else 0)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the message in hand is to come again, and the host does not know."""
+        return self.cut_short != 0 and self.cut_short == self.core.hand
 
     def hear_signals(self, hear: bool) -> None:
         """Makes every signal wake who reads: one that arrives right before Python begins to wait would else be handled
@@ -1153,8 +1163,8 @@ class _Wire:
     def take(self, wait: bool) -> Optional[Message]:
         """As the core's. What it has to say has left when this returns."""
         if self.stopping:
-            self.give_up(finish=True)
-            raise Stopped
+            self.give_up(finish=not self.unfinished)
+            raise self.stopped()
         message = self.core.take(wait)
         self.flush()
         return message
@@ -1162,6 +1172,12 @@ class _Wire:
     def give_up(self, finish: bool = False) -> None:
         self.core.give_up(finish)
         self.flush()
+
+    def ending(self, outcome: str) -> _Request[None]:
+        """Tells the host how the module ends. Until it has answered, the message in hand is one that is to come again,
+        unless it is finished with."""
+        self.cut_short = 0 if outcome == "finished" else self.core.hand
+        return self.core.close(outcome)
 
     def tell(self, method: str, params: str) -> bool:
         told = self.core.notify(method, params)
@@ -1233,7 +1249,7 @@ class _Wire:
             while not ready():
                 stop = max(began, self.stopped_at) + last_wait
                 if stop <= now:
-                    raise Stopped
+                    raise self.stopped()
                 if deadline <= now:
                     raise TimeoutError("it has not come in time")
                 end = min(stop, deadline)
@@ -1733,11 +1749,15 @@ class _Speaks(_Face):
 
         self._restore = restore
 
+    def _outcome(self, e: Optional[BaseException] = None) -> str:
+        if e is None or (isinstance(e, SystemExit) and not isinstance(e, Stopped) and e.code in (None, 0)):
+            return "stopped" if self._wire.unfinished else "finished"
+        return "stopped" if isinstance(e, (Stopped, KeyboardInterrupt, asyncio.CancelledError)) else "died"
 
-def _outcome(e: Optional[BaseException]) -> str:
-    if e is None or (isinstance(e, SystemExit) and not isinstance(e, Stopped) and e.code in (None, 0)):
-        return "finished"
-    return "stopped" if isinstance(e, (Stopped, KeyboardInterrupt, asyncio.CancelledError)) else "died"
+    def _closed(self, e: Optional[BaseException]) -> None:
+        """The host knows the outcome, unless it did not answer: then the exit status is to tell it."""
+        if isinstance(e, Stopped) and not self._wire.unfinished:
+            e.code = 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1829,24 +1849,27 @@ class Agent(_Threads, _Speaks):
                 return
             yield message
 
-    def close(self, outcome: str = "finished") -> None:
+    def close(self, outcome: str = "") -> None:
         """Ends the session: "finished" (a message in hand is done with), "stopped" (it goes back to the mailbox) or
-        "died" (and that counts as one death of the message). Leaving the context manager does it."""
+        "died" (and that counts as one death of the message). "" is "finished", unless a call was ended by Stopped while
+        the message was in hand. Leaving the context manager does it."""
         atexit.unregister(self._exit)
         self._restore()
-        self._close(outcome)
+        self._close(outcome or self._outcome())
 
     def _close(self, outcome: str) -> None:
         if self._wire.core.dead is None:
             with contextlib.suppress(TimeoutError, Replaced, Closed):  # a newer generation has the place, as it should
-                self._ask(self._wire.core.close(outcome), _CLOSE_TIMEOUT)
+                self._ask(self._wire.ending(outcome), _CLOSE_TIMEOUT)
+                self._wire.core.hand = 0
         self._wire.leave()
 
     def __enter__(self) -> Agent:
         return self
 
     def __exit__(self, _kind: Any, e: Optional[BaseException], _trace: Any) -> None:
-        self.close(_outcome(e))
+        self.close(self._outcome(e))
+        self._closed(e)
 
     def _exit(self) -> None:
         """The program ends without having closed the session. Where coma runs it, the host sees how."""
@@ -1854,7 +1877,7 @@ class Agent(_Threads, _Speaks):
         if self._inside:
             self._wire.leave()
         else:
-            self._close("died" if getattr(sys, "last_type", None) is not None else "finished")
+            self._close("died" if getattr(sys, "last_type", None) is not None else self._outcome())
 
     def _ask(self, request: _Request[Any], timeout: Optional[float] = None) -> Any:
         wire, waiter, deadline = self._wire, _Waiter(), _deadline(self.timeout if timeout is None else timeout)
@@ -1877,7 +1900,7 @@ class Agent(_Threads, _Speaks):
         first = not self._wire.stopping
         self._wire.stop()
         if first and self._interruptible and not self._here.depth and not self._wire.core.hand:
-            raise Stopped
+            raise self._wire.stopped()
 
 
 def _deadline(timeout: Optional[float]) -> float:
@@ -1915,7 +1938,25 @@ def _place(
     generation = env.get("COMA_GENERATION", "") if inside else ""
     core = _Core(str(found["COMA_AGENT"]), str(found["COMA_MODULE"]), int(generation) if generation.isdigit() else 0)
     address = _Address.parse(str(found["COMA_API"]))
-    return _Wire(core, address, env.get("COMA_TOKEN", "") if token is None else token, tls, looped), inside
+    wire = _Wire(core, address, env.get("COMA_TOKEN", "") if token is None else token, tls, looped)
+    if inside:
+        _OWN.append(wire)
+    return wire, inside
+
+
+_OWN: List[_Wire] = []  # what this program speaks through, where coma runs it
+
+
+@atexit.register  # when this file is imported: most of what else is to be done at the end is done before
+def _tell_by_status() -> None:
+    """To the host, exit code 0 says that the message in hand is finished with. This is for one that is not, where nobody
+    has closed the session, or the host has not answered."""
+    if any(wire.unfinished for wire in _OWN) and getattr(sys, "last_type", None) is None:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # there is none, or it is closed
+                stream.flush()
+        os._exit(_GIVEN_BACK)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1994,12 +2035,13 @@ class AsyncAgent(_Tasks, _Speaks):
                 return
             yield message
 
-    async def close(self, outcome: str = "finished") -> None:
+    async def close(self, outcome: str = "") -> None:
         """See Agent.close."""
         self._restore()
         if self._wire.core.dead is None:
             with contextlib.suppress(asyncio.TimeoutError, Replaced, Closed):
-                await asyncio.wait_for(self._ask(self._wire.core.close(outcome)), _CLOSE_TIMEOUT)
+                await asyncio.wait_for(self._ask(self._wire.ending(outcome or self._outcome())), _CLOSE_TIMEOUT)
+                self._wire.core.hand = 0
         for fd in self._watched:
             self._loop.remove_reader(fd)
         self._watched.clear()
@@ -2009,9 +2051,10 @@ class AsyncAgent(_Tasks, _Speaks):
         return self
 
     async def __aexit__(self, _kind: Any, e: Optional[BaseException], _trace: Any) -> None:
-        await self.close(_outcome(e))
+        await self.close(self._outcome(e))
+        self._closed(e)
         if self._wire.stopping and isinstance(e, asyncio.CancelledError):
-            raise Stopped from e
+            raise self._wire.stopped() from e
 
     async def _ask(self, request: _Request[Any]) -> Any:
         answered: asyncio.Future[None] = self._loop.create_future()
@@ -2023,7 +2066,7 @@ class AsyncAgent(_Tasks, _Speaks):
         try:
             await self._woken(answered, request.last_wait)
             if not call.done:
-                raise Stopped
+                raise self._wire.stopped()
         finally:
             if not call.done:
                 with self._wire.lock:
@@ -2108,21 +2151,22 @@ def run(main: Callable[[Any], Any]) -> None:
     """Connects, calls main with the Agent (with an AsyncAgent, in an event loop of its own, if main is a coroutine
     function) and closes the session with what has become of it: a return is a clean end, an exception is not."""
     if inspect.iscoroutinefunction(main):
-        if asyncio.run(_run_async(main)):
-            raise Stopped
+        stopped = asyncio.run(_run_async(main))
+        if stopped is not None:
+            raise stopped
         return
     with connect() as agent:
         main(agent)
 
 
-async def _run_async(main: Callable[[AsyncAgent], Awaitable[None]]) -> bool:
-    """Returns whether it was stopped: out of a task Stopped would end the event loop, and asyncio complain."""
+async def _run_async(main: Callable[[AsyncAgent], Awaitable[None]]) -> Optional[Stopped]:
+    """Returns the Stopped that has ended it: raised in a task it would end the event loop, and asyncio complain."""
     try:
         async with await connect_async() as agent:
             await main(agent)
-    except Stopped:
-        return True
-    return False
+    except Stopped as e:
+        return e
+    return None
 
 
 class LogHandler(logging.Handler):

@@ -476,6 +476,102 @@ class Modules(unittest.TestCase):
         p.wait("waits 2", len(modules))
         self.assertEqual([line for line in p.lines if "Traceback" in line or "kill" in line or "died" in line], [])
 
+    def test_a_message_that_the_stop_cuts_short_comes_again_however_the_module_ends(self):
+        modules = {
+            "nobody-closes.py": """
+                import coma
+
+                agent = coma.connect()
+                for message in agent:
+                    print("got", message.text, agent.generation, message.deaths, flush=True)
+                    agent.send("full", "one too many")
+            """,
+            "nobody-closes-asyncio.py": """
+                import asyncio
+                import coma
+
+                async def main():
+                    agent = await coma.connect_async()
+                    async for message in agent:
+                        print("got", message.text, agent.generation, message.deaths, flush=True)
+                        await agent.send("full", "one too many")
+
+                asyncio.run(main())
+            """,
+            "closes-plainly.py": """
+                import coma
+
+                agent = coma.connect()
+                try:
+                    for message in agent:
+                        print("got", message.text, agent.generation, message.deaths, flush=True)
+                        agent.send("full", "one too many")
+                finally:
+                    agent.close()
+            """,
+            "goes-on.py": """
+                import coma
+
+                with coma.connect() as agent:
+                    for message in agent:
+                        print("got", message.text, agent.generation, message.deaths, flush=True)
+                        try:
+                            agent.send("full", "one too many")
+                        except coma.Stopped:
+                            pass
+            """,
+            "goes-on-asyncio.py": """
+                import coma
+
+                async def main(agent):
+                    async for message in agent:
+                        print("got", message.text, agent.generation, message.deaths, flush=True)
+                        try:
+                            await agent.send("full", "one too many")
+                        except coma.Stopped:
+                            pass
+
+                coma.run(main)
+            """,
+            "ends-by-itself.py": """
+                import coma
+
+                agent = coma.connect()
+                message = agent.receive()
+                print("got", message.text, agent.generation, message.deaths, flush=True)
+                try:
+                    agent.send("full", "one too many")
+                except coma.Stopped:
+                    pass
+            """,
+        }
+        modules = {name: textwrap.dedent(code) for name, code in modules.items()}
+        p = self.run_project({
+            "coma.yaml": """
+                mailbox: {limit: 1}
+                grace: 60s
+            """,
+            "full.py": """
+                import coma, time
+                with coma.connect() as agent:
+                    agent.send("full", "the one that fits")
+                    print("is full", flush=True)
+                    time.sleep(1000)
+            """,
+            **modules,
+        })
+        p.wait("started", 1 + len(modules))
+        p.wait("is full")
+        for name in modules:
+            p.send(name[:-3], name)
+        for name in modules:
+            p.wait(f"got {name} 1 0")
+        for name, code in modules.items():
+            p.write(name, code + "# edited\n")
+        for name in modules:
+            p.wait(f"got {name} 2 0")
+        self.assertEqual([line for line in p.lines if "Traceback" in line or "kill" in line or "died" in line], [])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -8,6 +8,7 @@ import os
 import random
 import select
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -395,6 +396,43 @@ class BadHosts(unittest.TestCase):
         self.connect(self.fake(serve))
         host.until(lambda: got, "the call is answered")
         self.assertEqual((got[0]["id"], got[0]["error"]["code"]), ("x", -32601))
+
+    def test_a_stopped_program_tells_by_its_exit_status_what_the_host_has_not_answered(self):
+        """0 would be: finished with the message in hand."""
+        threads = "with coma.connect() as agent:\n  agent.receive(); print('in hand', flush=True); agent.memory.count()"
+        tasks = """async def main(agent):
+            await agent.receive()
+            print("in hand", flush=True)
+            await agent.memory.count()\ncoma.run(main)"""
+
+        def serve(connection, _):
+            shake_hands(connection)
+            answer(connection)
+            message = {"jsonrpc": "2.0", "method": "message", "params": {"seq": 1, "text": "x"}}
+            connection.sendall(server_frame(json.dumps(message).encode()))
+            while True:
+                calls = json.loads(read_frame(connection)[1])
+                for call in calls if isinstance(calls, list) else [calls]:
+                    if answers and call["method"] == "close":
+                        outcomes.append(call["params"])
+                        connection.sendall(server_frame(json.dumps({"id": call["id"], "result": {}}).encode()))
+
+        for name, main in ("threads", threads), ("tasks", tasks):
+            for answers, status in (True, 0), (False, 143):
+                with self.subTest(name, answers=answers):
+                    outcomes = []
+                    fake = self.fake(serve)
+                    env = {**os.environ, "COMA_API": fake.url, "COMA_AGENT": "a", "COMA_MODULE": "m", "COMA_TOKEN": "t",
+                           "PYTHONPATH": os.path.dirname(coma.__file__)}
+                    code = f"import coma\ncoma._CLOSE_TIMEOUT = {60 if answers else 0.1}\n{main}"
+                    with subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE, text=True) as program:
+                        self.assertEqual(program.stdout.readline(), "in hand\n")
+                        program.send_signal(signal.SIGTERM)
+                        _, errors = program.communicate(timeout=host.PATIENCE)
+                    self.assertEqual((program.returncode, errors), (status, ""))
+                    if answers:
+                        self.assertEqual(outcomes, [{"outcome": "stopped", "done": 0, "hand": 1}])
 
     def test_a_message_without_a_place_ends_the_session(self):
         def serve(connection, _):
