@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/concurrent-modular-agent/coma/internal/access"
 )
 
@@ -68,9 +70,9 @@ func lamp(t *testing.T) access.Identity {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hash, err := access.HashPassword("a blackbird sings")
+	hash, err := bcrypt.GenerateFromPassword([]byte("a blackbird sings"), bcrypt.MinCost)
 	if err == nil {
-		err = users.Set("lamp", access.User{Hash: hash})
+		err = users.Set("lamp", access.User{Hash: string(hash)})
 	}
 	if err != nil {
 		t.Fatal(err)
