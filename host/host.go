@@ -122,7 +122,7 @@ func (a Agent) project() (*project.Project, error) {
 			return nil, fmt.Errorf("module %s of agent %s is nil", name, a.Name)
 		}
 		p.Modules = append(p.Modules, &project.Module{
-			Name: name, Dir: dir, Engine: "go", Isolation: "none", Restart: restart, Grace: 5 * time.Second,
+			Name: name, Dir: dir, Engine: project.EngineGo, Isolation: "none", Restart: restart, Grace: 5 * time.Second,
 		})
 	}
 	slices.SortFunc(p.Modules, func(x, y *project.Module) int { return strings.Compare(x.Name, y.Name) })

@@ -124,11 +124,14 @@ func checkModule(ctx context.Context, p *project.Project, m *project.Module) err
 	source := module.Source{
 		Name: m.Name, Dir: m.Dir, GoFiles: m.GoFiles, ProjectDir: p.Dir, ModulePath: p.ModulePath, GoVersion: p.GoVersion,
 	}
-	switch m.Engine {
-	case "exec":
+	shared := m.Isolation == "none"
+	switch {
+	case m.Engine == project.EngineExec:
 		_, err := m.Exec.Prepare(ctx, module.Environ(m.Env), m.MemoryLimit)
 		return err
-	case "go":
+	case m.Engine == project.EngineGo && shared:
+		return compile.ErrShared
+	case m.Engine == project.EngineGo:
 		_, err := compile.Module(ctx, source)
 		return err
 	}
@@ -136,14 +139,12 @@ func checkModule(ctx context.Context, p *project.Project, m *project.Module) err
 	defer cancel()
 	program, err := module.Load(loading, source, unheard{})
 	var refused *module.LoadError
-	if errors.As(err, &refused) && m.Engine == "auto" {
-		if mistakes := refused.Mistakes(); mistakes != nil {
-			return mistakes
-		}
-		if _, missing := compile.Available(); missing == nil {
-			_, err := compile.Module(ctx, source)
+	if errors.As(err, &refused) && m.Engine == project.EngineAuto {
+		if err := compile.Instead(refused, shared); err != nil {
 			return err
 		}
+		_, err := compile.Module(ctx, source)
+		return err
 	}
 	if err != nil {
 		return err

@@ -45,7 +45,7 @@ func Agent(ctx context.Context, p *project.Project, opt AgentOptions) error {
 		return failed(fmt.Errorf("%s is a folder: name the file to write", opt.Output))
 	}
 	for _, m := range p.Modules {
-		if m.Engine == "exec" || len(m.GoFiles) == 0 {
+		if m.Engine == project.EngineExec || len(m.GoFiles) == 0 {
 			return failed(fmt.Errorf("module %s is not written in Go: only Go modules can be part of one program", m.Name))
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/concurrent-modular-agent/coma/internal/modproc"
@@ -60,6 +61,27 @@ func Module(ctx context.Context, spec Spec) (executable string, err error) {
 		return failed(err)
 	}
 	return entry.executable(), entry.use()
+}
+
+// ErrShared is the error of a module that is to be compiled and to share the host's process.
+var ErrShared = errors.New("engine go needs isolation: process (a compiled module is a program of its own)")
+
+// Instead decides, for "engine: auto", what becomes of a module that the interpreter has refused: nil, it is to be compiled;
+// or the error that its author is to see. shared says that it is to share the host's process.
+func Instead(refused *modproc.LoadError, shared bool) error {
+	if mistakes := refused.Mistakes(); mistakes != nil {
+		return mistakes // mended, the rest is for the compiler to see to
+	}
+	but := func(why string) error {
+		return &modproc.LoadError{Problems: append(slices.Clip(refused.Problems), modproc.Problem{Message: why})}
+	}
+	if shared {
+		return but("isolation: process would let the Go compiler run it")
+	}
+	if _, missing := Available(); missing != nil {
+		return but("to have it compiled instead: " + missing.Error())
+	}
+	return nil
 }
 
 // module builds the executable of a module, unless it is there.

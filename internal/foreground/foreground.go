@@ -57,7 +57,7 @@ func (o Options) Check() error {
 	if o.Isolation != "" && o.Isolation != "process" && o.Isolation != "none" {
 		return fmt.Errorf("--isolation %s: want process or none", o.Isolation)
 	}
-	if !slices.Contains([]string{"", "auto", "yaegi", "go"}, o.Engine) {
+	if !slices.Contains([]string{"", project.EngineAuto, project.EngineYaegi, project.EngineGo}, o.Engine) {
 		return fmt.Errorf("--engine %s: want auto, yaegi or go", o.Engine)
 	}
 	if _, err := embed.Parse(os.Getenv(embed.Variable)); err != nil {

@@ -24,11 +24,19 @@ const configName = "coma.yaml"
 
 // What modules get where coma.yaml says nothing.
 const (
-	DefaultEngine      = "auto"
+	DefaultEngine      = EngineAuto
 	DefaultIsolation   = "process"
 	DefaultRestart     = "on-failure"
 	DefaultMemoryLimit = 512 << 20 // bytes
 	DefaultGrace       = 5 * time.Second
+)
+
+// The engines that make something that runs of a module's source.
+const (
+	EngineYaegi = "yaegi" // interprets Go
+	EngineGo    = "go"    // compiles Go
+	EngineAuto  = "auto"  // interprets Go, and compiles what Go would run and the interpreter does not (compile.Instead)
+	EngineExec  = "exec"  // starts any other program
 )
 
 // config is coma.yaml:
@@ -281,7 +289,7 @@ func (r *configReader) module(key, value *yaml.Node) moduleConfig {
 
 func (r *configReader) settings(s *settings) map[string]func(*yaml.Node) {
 	return map[string]func(*yaml.Node){
-		"engine":    r.word(&s.engine, "auto", "yaegi", "go", "exec"),
+		"engine":    r.word(&s.engine, EngineAuto, EngineYaegi, EngineGo, EngineExec),
 		"isolation": r.word(&s.isolation, "process", "none"),
 		"restart":   r.word(&s.restart, "always", "on-failure", "never"),
 		"memory": func(n *yaml.Node) {

@@ -68,7 +68,7 @@ type Module struct {
 	// Mailbox is "mqtt" for a module that takes its messages as an MQTT client does, by their topic; "" otherwise.
 	Mailbox string
 
-	Engine      string // "yaegi", "go", "exec" or "auto"
+	Engine      string // EngineYaegi, EngineGo, EngineExec or EngineAuto
 	Isolation   string // "process" or "none"
 	Restart     string // "always", "on-failure" or "never"
 	Env         map[string]string

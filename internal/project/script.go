@@ -64,7 +64,7 @@ func (l *loader) scripts() []*script {
 // started, or that has a main.py (or the like) and no func Run.
 func (l *loader) isScript(name, path string, pkg *goPackage) bool {
 	c := l.configured[name]
-	return c.engine == "exec" || c.command != nil || !pkg.hasRun && len(program.Main(path)) > 0
+	return c.engine == EngineExec || c.command != nil || !pkg.hasRun && len(program.Main(path)) > 0
 }
 
 // folderScript is the script that a folder is, or nil.
@@ -88,7 +88,7 @@ func (l *loader) folderScript(path string) *script {
 			mains[i] = filepath.Base(mains[i])
 		}
 		l.problem(path, token.Position{}, strings.Join(mains, " and ")+": which one starts the module? Keep one, or say command: […] in coma.yaml")
-	case c.engine == "exec": // Load says what is missing
+	case c.engine == EngineExec: // Load says what is missing
 		return &script{name: name, path: path, exec: program.Program{Dir: path, ProjectDir: l.root}}
 	}
 	return nil
@@ -172,20 +172,20 @@ func (m *Module) configureProgram(c moduleConfig, memorySaid bool) (errs []error
 	}
 	if m.Exec == nil {
 		switch {
-		case c.engine == "exec":
+		case c.engine == EngineExec:
 			fail("engine exec starts programs, and this is %s, in Go; remove engine: exec", filepath.Base(m.GoFiles[0]))
 		case c.command != nil:
 			fail("command is for programs, and this is %s, in Go", filepath.Base(m.GoFiles[0]))
 		}
 		return errs
 	}
-	if c.engine != "" && !slices.Contains([]string{"exec", "auto"}, c.engine) {
+	if c.engine != "" && !slices.Contains([]string{EngineExec, EngineAuto}, c.engine) {
 		fail("engine %s is for Go, and this is %s; remove engine: %s", c.engine, filepath.Base(m.Program), c.engine)
 	}
 	if c.isolation == "none" {
 		fail("isolation none is for Go, and a program is a process of its own; remove isolation: none")
 	}
-	m.Engine, m.Isolation = "exec", "process"
+	m.Engine, m.Isolation = EngineExec, "process"
 	if m.Exec.Framework && !memorySaid {
 		m.MemoryLimit = frameworkMemoryLimit
 	}

@@ -11,15 +11,6 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/project"
 )
 
-// The engines that turn a module's source into something that runs. By engineAuto a module is interpreted, and compiled
-// where Go runs it and the interpreter does not.
-const (
-	engineYaegi = "yaegi"
-	engineGo    = "go"
-	engineAuto  = "auto"
-	engineExec  = "exec"
-)
-
 // loadSource loads a module's source by the engine that it is to have, and says which that was.
 func (k *keeper) loadSource(ctx context.Context, m *project.Module, spec module.Spec, out module.Output, open func() (api.Session, error)) (module.Instance, string, error) {
 	engine := k.engineOf(m)
@@ -27,16 +18,16 @@ func (k *keeper) loadSource(ctx context.Context, m *project.Module, spec module.
 	if k.supervisor.opt.Compiled {
 		spec.Compiled = true
 		i, err := module.StartProcess(ctx, spec, out)
-		return i, engineGo, err
+		return i, project.EngineGo, err
 	}
 	switch engine {
-	case engineExec:
+	case project.EngineExec:
 		spec.Program = m.Exec
 		i, err := module.StartProcess(ctx, spec, out)
 		return i, engine, err
-	case engineGo:
+	case project.EngineGo:
 		if shared {
-			return nil, engine, errors.New(`engine go needs isolation: process (a compiled module is a program of its own)`)
+			return nil, engine, compile.ErrShared
 		}
 		i, err := startCompiled(ctx, spec, out)
 		return i, engine, err
@@ -49,23 +40,15 @@ func (k *keeper) loadSource(ctx context.Context, m *project.Module, spec module.
 		i, err = module.StartProcess(ctx, spec, out)
 	}
 	var load *module.LoadError
-	if engine != engineAuto || !errors.As(err, &load) {
-		return i, engineYaegi, err
+	if engine != project.EngineAuto || !errors.As(err, &load) {
+		return i, project.EngineYaegi, err
 	}
-	if mistakes := load.Mistakes(); mistakes != nil {
-		return nil, engineYaegi, mistakes // mended, the rest is for the compiler to see to
-	}
-	if shared {
-		load.Problems = append(load.Problems, module.Problem{Message: "isolation: process would let the Go compiler run it"})
-		return nil, engineYaegi, load
-	}
-	if _, missing := compile.Available(); missing != nil {
-		load.Problems = append(load.Problems, module.Problem{Message: "to have it compiled instead: " + missing.Error()})
-		return nil, engineYaegi, load
+	if err := compile.Instead(load, shared); err != nil {
+		return nil, project.EngineYaegi, err
 	}
 	k.supervisor.event(Event{Kind: Compiling, Module: k.name, Err: fmt.Errorf("%s", load.Problems[0])})
 	i, err = startCompiled(ctx, spec, out)
-	return i, engineGo, err
+	return i, project.EngineGo, err
 }
 
 // startCompiled compiles a module and starts it.
@@ -80,7 +63,7 @@ func startCompiled(ctx context.Context, spec module.Spec, out module.Output) (mo
 
 // engineOf is the engine that a module is to have.
 func (k *keeper) engineOf(m *project.Module) string {
-	if k.supervisor.opt.Engine != "" && m.Engine != engineExec {
+	if k.supervisor.opt.Engine != "" && m.Engine != project.EngineExec {
 		return k.supervisor.opt.Engine
 	}
 	return m.Engine

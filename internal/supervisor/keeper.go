@@ -59,7 +59,7 @@ type loaded struct {
 	err      error
 	source   *project.Module
 	text     map[string]string // of the source's files: see module.Source
-	engine   string            // what runs it: engineYaegi, engineGo or engineExec
+	engine   string            // what runs it: project.EngineYaegi, EngineGo or EngineExec
 	began    time.Time
 	restart  bool // the same source as before, after its end
 }
@@ -156,7 +156,7 @@ func (k *keeper) load(ctx context.Context, to chan<- loaded, l loaded) {
 		return s.host.Open(context.WithoutCancel(ctx), k.identity(generation))
 	}
 	if run := s.opt.Funcs[k.name]; run != nil {
-		l.engine = engineGo
+		l.engine = project.EngineGo
 		l.instance, l.err = module.StartFunc(ctx, spec, run, out, open)
 	} else {
 		l.instance, l.engine, l.err = k.loadSource(ctx, l.source, spec, out, open)
@@ -194,7 +194,7 @@ func (k *keeper) isolation(m *project.Module) string {
 	if k.supervisor.opt.Funcs[k.name] != nil {
 		return "none"
 	}
-	if m.Engine == engineExec {
+	if m.Engine == project.EngineExec {
 		return "process"
 	}
 	if k.supervisor.opt.Isolation != "" {
@@ -323,7 +323,7 @@ func (k *keeper) end() {
 // halt stops what runs, and waits for its end. A program may have no command running just now that hears the request: the
 // backend tells the next one that asks for a message.
 func (k *keeper) halt() {
-	if k.engine == engineExec {
+	if k.engine == project.EngineExec {
 		k.report(api.Stopping)
 	}
 	k.current.Stop(k.source.Grace)
@@ -335,7 +335,7 @@ func (k *keeper) tellEnd(exit module.Exit) {
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
 	outcome := exit.Outcome
-	if outcome == api.Finished && k.engine != engineExec {
+	if outcome == api.Finished && k.engine != project.EngineExec {
 		// A Go module says so itself. One that could not has not said either what it had finished with: that comes again.
 		outcome = api.Stopped
 	}
