@@ -77,7 +77,7 @@ func (s *schemas) of(t reflect.Type) *Schema {
 	case reflect.TypeFor[json.RawMessage]():
 		return &Schema{}
 	case reflect.TypeFor[api.Metadata]():
-		value := &Schema{Type: []string{"string", "number", "boolean"}}
+		value := &Schema{AnyOf: []*Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}} // more generators know it than a list of types
 		return s.plain(t, &Schema{Type: "object", Additional: value})
 	}
 	switch t.Kind() {

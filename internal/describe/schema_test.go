@@ -80,7 +80,7 @@ func TestSchemas(t *testing.T) {
 			`"Plain","count","list","maybe"`, `,"additionalProperties":false`),
 		"Inner":    `{"type":"object","description":"Inner is inside.","properties":{"kind":{"type":"integer","description":"1 to 3; 2 if not given","minimum":1,"maximum":3},"name":{"type":"string","description":"the inner one"}},"required":["name","kind"]}`,
 		"Colour":   `{"type":"string","description":"Colour is one of two.\n\n- ` + "`\\\"red\\\"`: as roses\\n- `\\\"\\\"`: none" + `","enum":["red",""]}`,
-		"Metadata": `{"type":"object","additionalProperties":{"type":["string","number","boolean"]}}`,
+		"Metadata": `{"type":"object","additionalProperties":{"anyOf":[{"type":"string"},{"type":"number"},{"type":"boolean"}]}}`,
 	} {
 		got, err := json.Marshal(told.named[name])
 		if err != nil {
