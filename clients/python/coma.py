@@ -18,10 +18,11 @@ A message is the mailbox's until the module has finished with it, which is its n
 that dies with a message in hand gets that message again. A host that is restarted is waited for: what was not answered
 is asked again, and nothing is lost or comes twice.
 
-When the module is asked to stop (a reload, Ctrl-C: SIGTERM), receive raises Stopped, which ends the program unless it is
-caught, and a loop over the agent ends. Any other call raises it a second later, if it has no answer by then: the memory
-is away, say; the message in hand comes again after that. A module that has no message in hand and does not wait in a call of this file is
-interrupted where it is, as Ctrl-C interrupts Python; one that has gets the time to finish with it.
+When the module is asked to stop (a reload, Ctrl-C: SIGTERM), receive raises Stopped, which ends the program unless it
+is caught, and a loop over the agent ends. Any other call raises it a second later, if it has no answer by then: the
+memory is away, say; the message in hand comes again after that. A module that has no message in hand and does not wait
+in a call of this file is interrupted where it is, as Ctrl-C interrupts Python; one that has gets the time to finish
+with it.
 
 How to read this file: errors; values (Message, Record, conditions, retrievers); the WebSocket (_Address, _Frames); the
 protocol as a state machine without any input or output (_Core), which is all that a client in another language needs

@@ -179,8 +179,12 @@ class Modules(unittest.TestCase):
             import coma
 
             coma._LAST_WAIT = 60  # a busy host may take longer than the second that a call still has
+            first = True
             with coma.connect() as agent:
                 for message in agent:
+                    if first:
+                        print("generation", agent.generation, "is in its loop", flush=True)
+                        first = False
                     agent.send("source", message.text)
                 print("generation", agent.generation, "ends its loop", flush=True)
         """
@@ -191,30 +195,37 @@ class Modules(unittest.TestCase):
                 import threading
                 import coma
 
-                N = 3000
-
                 def main(agent):
+                    sent, enough = [], threading.Event()
+
                     def send():
-                        for i in range(N):
-                            agent.send("sink", str(i))
+                        while not enough.is_set():
+                            sent.append(str(len(sent)))
+                            agent.send("sink", sent[-1])
+                        agent.send("sink", "the last one")
 
                     sending = threading.Thread(target=send)
                     sending.start()
                     got = []
-                    for _ in range(N):
-                        got.append(agent.receive(timeout=60).text)
-                        if len(got) % 1000 == 500:
-                            print("reload", len(got), flush=True)
+                    for message in agent:
+                        if message.text == "the last one":
+                            break
+                        if message.text == "enough":
+                            enough.set()
+                        else:
+                            got.append(message.text)
                     sending.join()
-                    print("all in order:", got == [str(i) for i in range(N)], agent.pending(), flush=True)
+                    print("all in order:", got == sent, agent.pending(), flush=True)
 
                 coma.run(main)
             """,
         })
-        for i in range(2):
-            p.wait(f"reload {500 + 1000 * i}")
-            p.write("sink.py", textwrap.dedent(sink) + f"# edit {i}\n")
-            p.wait(f"generation {1 + i} ends its loop")
+        for generation in 1, 2:
+            p.wait(f"generation {generation} is in its loop")
+            p.write("sink.py", textwrap.dedent(sink) + f"# edit {generation}\n")
+            p.wait(f"generation {generation} ends its loop")
+        p.wait("generation 3 is in its loop")
+        p.send("source", "enough")
         p.wait("all in order: True 0")
 
     def test_a_module_that_waits_for_something_else_is_stopped_too(self):
