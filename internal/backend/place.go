@@ -99,22 +99,29 @@ func (a *agent) done() error {
 	return a.endUse()
 }
 
-// forget is done for who uses the agent to remove all that is kept of it. Where others use it, too, it is api.ErrInUse.
+// forget is done for who uses the agent to remove all that is kept of it. Where others use it, too, it is api.ErrInUse; who
+// comes meanwhile waits, and finds it gone.
 func (a *agent) forget() error {
 	b, p := a.backend, a.place
 	p.opening.Lock()
 	defer p.opening.Unlock()
 	b.mu.Lock()
-	alone := p.uses == 1
+	closed, alone := p.agent != a, p.uses == 1
 	b.mu.Unlock()
-	if !alone {
+	switch {
+	case closed:
+		return errors.Join(errBackendClosed, a.endUse())
+	case !alone:
 		return errors.Join(fmt.Errorf("forget agent %s: %w: stop it, or what speaks to it, first", a.name, api.ErrInUse), a.endUse())
 	}
 	for _, module := range a.boxes.Names() {
 		b.broker.leave(a.name, module)
 	}
 	a.forgotten = true
-	return a.endUse()
+	b.mu.Lock()
+	p.uses--
+	b.mu.Unlock()
+	return a.shut()
 }
 
 // endUse is called with place.opening held.
@@ -127,6 +134,12 @@ func (a *agent) endUse() error {
 	if !last {
 		return nil
 	}
+	return a.shut()
+}
+
+// shut closes the agent; who waits for its place opens it again. It is called with place.opening held.
+func (a *agent) shut() error {
+	b, p := a.backend, a.place
 	err := a.close()
 	b.mu.Lock()
 	p.agent = nil

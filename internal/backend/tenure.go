@@ -26,14 +26,14 @@ type tenure struct {
 // begin notes what is a user's until over is called. end is called, in anybody's goroutine, where the user is gone, or may do
 // something else than now.
 func (t *tenures) begin(id access.Identity, end func()) (over func()) {
-	could, ok := id.Permissions()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	could, ok := id.Permissions() // with mu held: a review of what changes from now on will find this one
 	if !ok {
 		end() // it has been so since the password was looked at
 		return func() {}
 	}
 	begun := &tenure{id, could, end}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.open == nil {
 		t.open = map[*tenure]struct{}{}
 	}

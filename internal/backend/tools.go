@@ -89,13 +89,13 @@ func (b *Backend) Publish(ctx context.Context, from string, p api.Publication) e
 }
 
 // Forget implements api.Backend.
-func (b *Backend) Forget(_ context.Context, name string) error {
+func (b *Backend) Forget(ctx context.Context, name string) error {
 	if err := b.listen.release(name); err != nil {
 		return err
 	}
 	a, err := b.use(name, nil)
 	if errors.Is(err, api.ErrUnknown) { // or only a memory by that name
-		if noMemory := b.RemoveMemory(context.Background(), name); !errors.Is(noMemory, api.ErrNotFound) {
+		if noMemory := b.RemoveMemory(ctx, name); !errors.Is(noMemory, api.ErrNotFound) {
 			return noMemory
 		}
 	}
