@@ -15,7 +15,7 @@ import (
 // Bounds of how slowly a message may come: a request's body, an MQTT packet, or what a WebSocket carries.
 const (
 	bodyTime = 30 * time.Second
-	bodyRate = 32 << 10 // bytes a second, beside bodyTime
+	bodyRate = 8 << 10 // bytes a second, beside bodyTime
 )
 
 // dueAt is when a message has to be there that began at a time and of which so many bytes have been read.
@@ -48,7 +48,7 @@ func (e *bodyError) Unwrap() error { return e.err }
 // HTTPStatus is asked for by those who answer requests.
 func (e *bodyError) HTTPStatus() int { return e.status }
 
-var errLate = fmt.Errorf("the body did not come in its time: %v, and a second more for each %d KiB", bodyTime, bodyRate>>10)
+var errLate = fmt.Errorf("it did not come in its time: %v, and a second more for each %d KiB", bodyTime, bodyRate>>10)
 
 // receive lets a request's body take its time and its room, and no more. It returns when there is room for what the
 // request announces; release is called when the request has been answered.
@@ -91,7 +91,8 @@ func (a *arriving) Read(p []byte) (int, error) {
 		}
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return n, &bodyError{http.StatusRequestTimeout, errLate}
+		a.told(errLate)
+		return n, &bodyError{http.StatusRequestTimeout, fmt.Errorf("read body: %w", errLate)}
 	}
 	came := time.Now()
 	if full := a.hold.Reach(a.done, a.read); full != nil { // its length was not announced

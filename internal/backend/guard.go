@@ -337,13 +337,13 @@ func (b *Backend) secured(l net.Listener, what string) net.Listener {
 	return l
 }
 
-// crowded tells of a message for which there is no room among those that are being received.
+// crowded tells of a message that is not received: there is no room for it, or it comes too slowly.
 func (b *Backend) crowded(user, address string, err error) {
-	if !errors.Is(err, access.ErrCrowded) && !errors.Is(err, api.ErrTooLarge) {
+	if !errors.Is(err, access.ErrCrowded) && !errors.Is(err, api.ErrTooLarge) && !errors.Is(err, errLate) {
 		return // the sender has gone
 	}
 	if n := b.full.add(1); n > 0 {
-		b.log.Warn("no room for a message that comes in: its sender is cut off", slog.String("user", user), slog.String("address", address),
+		b.log.Warn("a message is not received, and its sender cut off", slog.String("user", user), slog.String("address", address),
 			slog.Any("error", err), slog.Int("refused", n))
 	}
 }

@@ -28,7 +28,7 @@ type meter struct {
 	intake *access.Intake
 	here   bool        // it comes from this machine
 	most   int64       // the size of the largest message that whoever reads keeps: of a larger one no more is counted
-	told   func(error) // of messages for which there is no room
+	told   func(error) // of messages for which there is no room, and of those that come too slowly
 
 	done    <-chan struct{} // closed by Close
 	closing func()
@@ -121,6 +121,15 @@ func (m *meter) SetReadDeadline(t time.Time) error {
 
 // Read implements net.Conn.
 func (m *meter) Read(p []byte) (int, error) {
+	n, err := m.pass(p)
+	if err != nil && m.ours && !time.Now().Before(dueAt(m.since, m.read)) {
+		m.told(errLate)
+	}
+	return n, err
+}
+
+// pass reads, as far as it may.
+func (m *meter) pass(p []byte) (int, error) {
 	if m.left == 0 && !m.unbound {
 		if err := m.next(); err != nil {
 			return 0, err

@@ -120,7 +120,11 @@ func TestPacketsHeldBack(t *testing.T) {
 		var refused atomic.Int64
 		var attackers []<-chan error
 		for range 20 {
-			far, ended := metering(in, id, time.Hour, func(error) { refused.Add(1) })
+			far, ended := metering(in, id, time.Hour, func(err error) {
+				if errors.Is(err, access.ErrCrowded) {
+					refused.Add(1)
+				}
+			})
 			defer far.Close()
 			go far.Write(publish(mib, mib-1)) // fails where it is cut off
 			attackers = append(attackers, ended)
@@ -129,14 +133,14 @@ func TestPacketsHeldBack(t *testing.T) {
 		if bytes, waiting := in.Taken("lamp"); bytes != 4*mib || waiting != 16 {
 			t.Errorf("%d bytes are taken, %d wait", bytes, waiting)
 		}
-		small, _ := metering(in, id, time.Hour, nil) // the same user's small packets are not concerned
+		small, _ := metering(in, id, time.Hour, func(err error) { t.Error(err) }) // the same user's small packets are not concerned
 		defer small.Close()
 		for range 100 {
 			if _, err := small.Write(publish(60<<10, 60<<10)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		other, _ := metering(in, access.Owner(), time.Hour, nil) // nor others' large ones
+		other, _ := metering(in, access.Owner(), time.Hour, func(err error) { t.Error(err) }) // nor others' large ones
 		defer other.Close()
 		for range 10 {
 			if _, err := other.Write(publish(3*mib, 3*mib)); err != nil {
@@ -147,7 +151,7 @@ func TestPacketsHeldBack(t *testing.T) {
 		for _, ended := range attackers {
 			<-ended
 		}
-		// Those who got room have 30 s and 31 for what has come; those who wait are refused after 30 s.
+		// Those who got room have 30 s and more for what has come; those who wait are refused after 30 s.
 		if took, most := time.Since(start), bodyTime+mib/bodyRate*time.Second; took > most || refused.Load() != 16 {
 			t.Errorf("it took %v, %d were refused", took, refused.Load())
 		}
@@ -188,11 +192,15 @@ func TestAMessageHasItsTime(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				far, ended := metering(access.NewIntake(access.Limits{}), id, time.Hour, nil)
+				told := 0
+				far, ended := metering(access.NewIntake(access.Limits{}), id, time.Hour, func(error) { told++ })
 				test.sends(far)
 				err := <-ended
 				if got := time.Since(start); got != test.lives || !errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Errorf("%v after %v, want %v", err, got, test.lives)
+				}
+				if late := test.lives < time.Hour; late != (told == 1) {
+					t.Errorf("it is told of %d times", told)
 				}
 				far.Close()
 			})
