@@ -41,7 +41,7 @@ var changing = []struct {
 	by      string
 }{
 	{regexp.MustCompile(`"time":\d+`), `"time":1795253400000000000`},
-	{regexp.MustCompile(`"(time|since|started)":"[^"]*\.\d+Z"`), `"$1":"2026-11-21T09:30:00Z"`},
+	{regexp.MustCompile(`"(time|since|started)":"[^"]*\.\d+[^"]*"`), `"$1":"2026-11-21T09:30:00Z"`},
 	{regexp.MustCompile(`"\w{13}-\w+"`), `"5e2kq0x8w7r1m-4"`},
 	{regexp.MustCompile(`"message":"[^"]*session replaced`), `"message":"session replaced`},
 	{regexp.MustCompile(`"pid":\d+`), `"pid":4711`},
