@@ -91,7 +91,7 @@ func run(t testing.TB, conn jsonrpc.Conn, h jsonrpc.Handler, batching bool) *jso
 
 func within(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
