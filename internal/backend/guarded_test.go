@@ -102,6 +102,7 @@ func TestEveryRouteAsksWhatTheUserMay(t *testing.T) {
 	bodies := map[string]string{
 		"/v1/memories/{agent}/query":    `{"text":"x"}`,
 		"/v1/memories/{agent}/retrieve": `{"by_time":{}}`,
+		"/v1/memories/{agent}/records":  `{"records":[{"id":"1","text":"x"}]}`,
 	}
 	for path, methods := range described.Paths {
 		for method := range methods {
