@@ -24,9 +24,9 @@ type gate struct {
 	mu   sync.Mutex
 	away map[string]absentee // persistent sessions of clients that are away, by client ID
 
-	// What is told of those who were turned away, of messages that were not left at their topics, and of those that were
-	// kept for nobody.
-	turned, kept, late *rarely
+	// What is told of those who were turned away or went where they may not, of messages that were not left at their topics,
+	// and of those that were kept for nobody.
+	turned, strayed, kept, late *rarely
 }
 
 // absentee is a client that has gone and left its session.
@@ -38,7 +38,7 @@ type absentee struct {
 func newGate(k *embedded, limits access.Limits) *gate {
 	return &gate{
 		broker: k, quota: newQuota(limits), away: map[string]absentee{},
-		turned: &rarely{every: time.Second}, kept: &rarely{every: 10 * time.Second}, late: &rarely{every: 10 * time.Second},
+		turned: &rarely{every: time.Second}, strayed: &rarely{every: 10 * time.Second}, kept: &rarely{every: 10 * time.Second}, late: &rarely{every: 10 * time.Second},
 	}
 }
 
@@ -132,7 +132,11 @@ func (g *gate) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 		return cl.Net.Inline
 	}
 	if write {
-		return topic == "" || g.mayPublish(d, topic) // "": by its alias (MQTT 5), which OnPublish looks at
+		if topic == "" || g.mayPublish(d, topic) { // "": by its alias (MQTT 5), which OnPublish looks at
+			return true
+		}
+		g.stray(cl, d, "publish", topic)
+		return false
 	}
 	topic = strings.TrimPrefix(topic, courierTopics) // see couriers
 	if !d.id.Subscribe(topic) || access.Oversized(topic) {
@@ -148,14 +152,26 @@ func (g *gate) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	return true
 }
 
+// stray tells of a client that may not publish or subscribe where it wanted to: MQTT 3.1.1 has no word for why.
+func (g *gate) stray(cl *mqtt.Client, d *door, what, topic string) {
+	if n := g.strayed.add(1); n > 0 {
+		g.broker.backend.log.Warn("an MQTT client wants what its user may not do: coma backend passwd changes that", slog.String("client", cl.ID),
+			slog.String("user", d.id.User()), slog.String("wants", what), slog.String("topic", topic), slog.Int("refused", n))
+	}
+}
+
 // OnSubscribe refuses subscriptions beyond the bound: an empty pattern is not valid, and the broker says so.
 func (g *gate) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
-	if through(cl) == nil {
+	d := through(cl)
+	if d == nil {
 		return pk
 	}
 	there := cl.State.Subscriptions.GetAll()
 	n := len(there)
 	for i := range pk.Filters {
+		if topic := strings.TrimPrefix(pk.Filters[i].Filter, courierTopics); !d.id.Subscribe(topic) {
+			g.stray(cl, d, "subscribe", topic) // OnACLCheck refuses it
+		}
 		if _, again := there[pk.Filters[i].Filter]; again {
 			continue
 		}
