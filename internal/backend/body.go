@@ -52,15 +52,15 @@ var errLate = fmt.Errorf("it did not come in its time: %v, and a second more for
 
 // receive lets a request's body take its time and its room, and no more. It returns when there is room for what the
 // request announces; release is called when the request has been answered.
-func (b *Backend) receive(w http.ResponseWriter, r *http.Request, id access.Identity) (release func(), err error) {
+func (b *Backend) receive(w http.ResponseWriter, r *http.Request, id access.Identity) (release func(), refusal *bodyError) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return func() {}, nil // a WebSocket, or one who listens, may be silent
 	}
 	hold := b.intake.Hold(id, here(r))
-	told := func(err error) { b.crowded(id.User(), remote(r), err) }
+	told := func(err error) { b.unreceived(id.User(), remote(r), err) }
 	if err := hold.Reach(r.Context().Done(), r.ContentLength); err != nil {
 		told(err)
-		return nil, crowded(err)
+		return nil, noRoom(err)
 	}
 	body := &arriving{
 		ReadCloser: r.Body, deadline: http.NewResponseController(w).SetReadDeadline, since: time.Now(),
@@ -70,8 +70,8 @@ func (b *Backend) receive(w http.ResponseWriter, r *http.Request, id access.Iden
 	return body.hold.Release, nil
 }
 
-// crowded is the error of a body for which there is no room.
-func crowded(err error) *bodyError {
+// noRoom is the error of a body for which there is no room.
+func noRoom(err error) *bodyError {
 	if errors.Is(err, api.ErrTooLarge) {
 		return &bodyError{http.StatusRequestEntityTooLarge, err}
 	}
@@ -97,7 +97,7 @@ func (a *arriving) Read(p []byte) (int, error) {
 	came := time.Now()
 	if full := a.hold.Reach(a.done, a.read); full != nil { // its length was not announced
 		a.told(full)
-		return n, crowded(full)
+		return n, noRoom(full)
 	}
 	a.since = a.since.Add(time.Since(came))
 	return n, err

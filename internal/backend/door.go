@@ -26,7 +26,7 @@ type doors struct {
 	limits   access.Limits
 	intake   *access.Intake
 	log      *slog.Logger
-	crowded  func(user, address string, err error) // told of packets for which there is no room
+	told     func(user, address string, err error) // of packets that are not received
 
 	mu        sync.Mutex
 	establish listeners.EstablishFn // nil before Serve
@@ -46,7 +46,7 @@ const (
 )
 
 func newDoors(l net.Listener, b *Backend) *doors {
-	return &doors{listener: l, limits: b.limits, intake: b.intake, log: b.log, crowded: b.crowded, open: map[*door]struct{}{}}
+	return &doors{listener: l, limits: b.limits, intake: b.intake, log: b.log, told: b.unreceived, open: map[*door]struct{}{}}
 }
 
 // ID implements listeners.Listener.
@@ -104,10 +104,10 @@ func (d *doors) begin() (ok bool) {
 // serve is a connection's life.
 func (d *doors) serve(conn net.Conn, local bool) {
 	g := &door{address: access.Host(conn.RemoteAddr())}
-	g.meter = newMeter(meter{
+	g.meter = newMeter(&meter{
 		Conn: conn, parse: packetHead, intake: d.intake, here: local, most: maxPacket(d.limits),
 		id:   func() access.Identity { return g.id },
-		told: func(err error) { d.crowded(g.id.User(), g.address, err) },
+		told: func(err error) { d.told(g.id.User(), g.address, err) },
 	}, conn)
 	if !local {
 		g.rate = access.NewRate(d.limits.Rate)

@@ -74,7 +74,7 @@ func TestAClientThatTakesNothingIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
-		g := &door{meter: newMeter(meter{Conn: near}, near)}
+		g := &door{meter: newMeter(&meter{Conn: near}, near)}
 		start := time.Now()
 		go func() { // slow, but it takes some
 			for range 3 {

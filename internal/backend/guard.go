@@ -57,12 +57,12 @@ func (b *Backend) guard(next http.Handler) http.Handler {
 				return
 			}
 		}
-		release, err := b.receive(w, r, id)
-		if status := new(bodyError); errors.As(err, &status) {
-			if status.status == http.StatusServiceUnavailable {
+		release, refusal := b.receive(w, r, id)
+		if refusal != nil {
+			if refusal.status == http.StatusServiceUnavailable {
 				w.Header().Set("Retry-After", "1")
 			}
-			refuse(status.status, err.Error())
+			refuse(refusal.status, refusal.Error())
 			return
 		}
 		defer release()
@@ -337,8 +337,8 @@ func (b *Backend) secured(l net.Listener, what string) net.Listener {
 	return l
 }
 
-// crowded tells of a message that is not received: there is no room for it, or it comes too slowly.
-func (b *Backend) crowded(user, address string, err error) {
+// unreceived tells of a message that is not received: there is no room for it, or it comes too slowly.
+func (b *Backend) unreceived(user, address string, err error) {
 	if !errors.Is(err, access.ErrCrowded) && !errors.Is(err, api.ErrTooLarge) && !errors.Is(err, errLate) {
 		return // the sender has gone
 	}

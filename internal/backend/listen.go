@@ -163,9 +163,9 @@ func (b *Backend) serveLink(w http.ResponseWriter, r *http.Request) {
 	if id.User() != "" {
 		defer b.tenures.begin(id, end)()
 	}
-	m := newMeter(meter{
+	m := newMeter(&meter{
 		parse: frameHead, id: func() access.Identity { return id }, intake: b.intake, most: hold.Most(),
-		told: func(err error) { b.crowded(id.User(), remote(r), err) },
+		told: func(err error) { b.unreceived(id.User(), remote(r), err) },
 	}, nil)
 	defer m.release()
 	b.server.ServeWithin(ctx, m, b.as(id), &metered{w, m}, r)

@@ -32,7 +32,7 @@ type meter struct {
 
 	done    <-chan struct{} // closed by Close
 	closing func()
-	small   *atomic.Int64 // bytes of calls that are not counted
+	small   atomic.Int64 // bytes of calls that are not counted
 
 	// Of the goroutine that reads.
 	hold    access.Hold
@@ -57,11 +57,10 @@ type piece struct {
 type parser func(head []byte) (p piece, ok bool, err error)
 
 // newMeter completes a meter, which reads from there.
-func newMeter(m meter, from io.Reader) *meter {
+func newMeter(m *meter, from io.Reader) *meter {
 	done := make(chan struct{})
 	m.in, m.done, m.closing = bufio.NewReaderSize(from, 2<<10), done, sync.OnceFunc(func() { close(done) })
-	m.small = new(atomic.Int64)
-	return &m
+	return m
 }
 
 // Most is the size of the largest message.

@@ -98,7 +98,7 @@ func publish(bytes, sent int) []byte {
 // before. As a broker would, it sets a deadline for what lies between.
 func metering(in *access.Intake, id access.Identity, idle time.Duration, told func(error)) (far net.Conn, ended <-chan error) {
 	near, far := net.Pipe()
-	m := newMeter(meter{Conn: near, parse: packetHead, intake: in, most: 16 * mib, id: func() access.Identity { return id }, told: told}, near)
+	m := newMeter(&meter{Conn: near, parse: packetHead, intake: in, most: 16 * mib, id: func() access.Identity { return id }, told: told}, near)
 	result := make(chan error, 1)
 	go func() {
 		err := m.SetReadDeadline(time.Now().Add(idle))
@@ -243,7 +243,7 @@ func TestAMeterChangesNothing(t *testing.T) {
 					rest = rest[n:]
 				}
 			}()
-			m := newMeter(meter{Conn: near, parse: test.parse, intake: access.NewIntake(access.Limits{}), most: mib,
+			m := newMeter(&meter{Conn: near, parse: test.parse, intake: access.NewIntake(access.Limits{}), most: mib,
 				id: func() access.Identity { return id }, told: func(err error) { t.Error(err) }}, near)
 			got := make([]byte, len(sent))
 			if n, err := io.ReadFull(m, got); !bytes.Equal(sent, got) {
@@ -269,7 +269,7 @@ func FuzzMeter(f *testing.F) {
 		near, far := net.Pipe()
 		defer far.Close()
 		refused := false
-		m := newMeter(meter{Conn: near, parse: parse, intake: in, most: mib, id: func() access.Identity { return access.Identity{} },
+		m := newMeter(&meter{Conn: near, parse: parse, intake: in, most: mib, id: func() access.Identity { return access.Identity{} },
 			told: func(error) { refused = true }}, bytes.NewReader(sent))
 		got, err := io.ReadAll(m)
 		if !bytes.HasPrefix(sent, got) || err == nil && len(sent)-len(got) > 14 || refused {
