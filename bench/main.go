@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/concurrent-modular-agent/coma/internal/peers"
 )
 
 // bench is one run of the benchmarks.
@@ -37,6 +39,7 @@ func (b *bench) row(what, value, against string) {
 }
 
 func main() {
+	peers.BeNATS()
 	if asPeer() {
 		return
 	}

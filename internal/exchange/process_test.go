@@ -22,12 +22,14 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/api"
 	"github.com/concurrent-modular-agent/coma/internal/backend"
 	"github.com/concurrent-modular-agent/coma/internal/folders"
+	"github.com/concurrent-modular-agent/coma/internal/peers"
 )
 
 // hostVariable has this test's program be a host in a process of its own, as its value says.
 const hostVariable = "COMA_TEST_EXCHANGE_HOST"
 
 func TestMain(m *testing.M) {
+	peers.BeNATS()
 	if text := os.Getenv(hostVariable); text != "" {
 		if err := beHost(text); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -36,7 +38,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m,
-		// The NATS server's, which lives on for as long as the process: its clock.
+		// The NATS server's, which is linked in: its clock.
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.init.0.func1"),
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.init.5.func1"),

@@ -91,8 +91,7 @@ func (b *Broker) Start() {
 // Stop ends it in peace.
 func (b *Broker) Stop() { b.halt(false) }
 
-// Kill ends it as a crash does: by SIGKILL. (NATS, which runs in the test's own process, is ended without a word to its
-// clients.)
+// Kill ends it as a crash does: by SIGKILL.
 func (b *Broker) Kill() { b.halt(true) }
 
 func (b *Broker) halt(kill bool) {

@@ -9,6 +9,11 @@ import (
 	"github.com/concurrent-modular-agent/coma/internal/peers"
 )
 
+func TestMain(m *testing.M) {
+	peers.BeNATS()
+	m.Run()
+}
+
 // Each broker takes messages, keeps them for a client that is away, and is the same one after a restart.
 func TestBrokers(t *testing.T) {
 	kinds := map[string]func(peers.Test, peers.BrokerOptions) *peers.Broker{

@@ -20,8 +20,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	peers.BeNATS()
 	goleak.VerifyTestMain(m,
-		// The NATS server's, which lives on for as long as the process: its clock.
+		// The NATS server's, which is linked in: its clock.
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.init.0.func1"),
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.init.5.func1"),
