@@ -28,6 +28,8 @@ func TestOneAgentOnTwoHosts(t *testing.T) {
 	there := attach(t, pi, api.Attachment{Agent: "a", Modules: []string{"sensor"}}, newConsole())
 	here := attach(t, laptop, api.Attachment{Agent: "a", Modules: []string{"brain"}}, newConsole())
 	sensor, brain := sit(t, there, "a", "sensor", 1), sit(t, here, "a", "brain", 1)
+	awaitHost(t, laptop, "a/sensor")
+	awaitHost(t, pi, "a/brain")
 	ctx := within(t)
 
 	for n := range 200 {

@@ -90,7 +90,7 @@ func TestRealBrokers(t *testing.T) {
 			a := openHost(t, broker, "a", dirA, "A/one")
 			b := openHost(t, broker, "b", dirB, "A/two")
 			one, two := exchange.NewConsumer(), exchange.NewConsumer()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // RabbitMQ may take one to start
 			defer cancel()
 			var reading sync.WaitGroup
 			reading.Go(func() { one.Read(ctx, a.place.Box("A/one")) })
