@@ -282,7 +282,14 @@ func (r *configReader) module(key, value *yaml.Node) moduleConfig {
 	fields := r.settings(&m.settings)
 	fields["disabled"] = r.boolean(&m.disabled)
 	fields["command"] = func(n *yaml.Node) { m.command = r.command(n) }
-	fields["mailbox"] = r.word(&m.mailbox, "host", "mqtt")
+	word := r.word(&m.mailbox, "host", "mqtt")
+	fields["mailbox"] = func(n *yaml.Node) {
+		if target(n).Kind == yaml.MappingNode {
+			r.fail(n, "a module's mailbox is host or mqtt: the limit is the whole agent's, mailbox: {limit: …} outside of modules")
+			return
+		}
+		word(n)
+	}
 	r.mapping(value, fields)
 	return m
 }

@@ -50,6 +50,7 @@ func TestConfigErrors(t *testing.T) {
 			`coma.yaml:1:50: bad time "30": want a number above 0 with its unit, as in 720h or 30d`, `coma.yaml:1:61: want a whole number from 1, not "0"`, `coma.yaml:1:73: bad size "1TB"`,
 		}},
 		{"memory of a module", "modules: {a: {memory: {limit: 5}}}\n", []string{"coma.yaml:1:23: want one value here, not keys and values"}},
+		{"limit of a module's mailbox", "modules: {a: {mailbox: {limit: 5}}}\n", []string{"coma.yaml:1:24: a module's mailbox is host or mqtt: the limit is the whole agent's, mailbox: {limit: …} outside of modules"}},
 		{"memory as a list", "memory: [minilm]\n", []string{"coma.yaml:1:9: want keys and values here, not a list"}},
 		{"embedder with a password", "memory: {embedder: 'https://me:hunter2@host/v1', ttl: 0s}\n", []string{"COMA_EMBEDDER_KEY", `bad time "0s"`}},
 		{"memory at a damaged address with a password", "memory: {at: 'http://me:hunter2@host:port'}\n", []string{`not "http://host:port"`}},

@@ -76,7 +76,7 @@ func TestFilterRefused(t *testing.T) {
 		`{"op":"like","key":"k","value":1}`:                        "unknown op",
 		`{"op":"eq","value":1}`:                                    "needs a key",
 		`{"op":"eq","key":"k"}`:                                    "null",
-		`{"op":"eq","key":"k","value":[1]}`:                        "not a string",
+		`{"op":"eq","key":"k","value":[1]}`:                        "is a list, not a string",
 		`{"op":"gt","key":"k","value":true}`:                       "no order",
 		`{"op":"in","key":"k","value":[]}`:                         "at least one",
 		`{"op":"nin","key":"k","value":3}`:                         "list",

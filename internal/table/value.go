@@ -49,7 +49,14 @@ func Value(v any) (any, error) {
 	case r.Kind() == reflect.Bool:
 		return r.Bool(), nil
 	}
-	return nil, fmt.Errorf("is a %T, not a string, number or bool: %w", v, api.ErrInvalid)
+	kind := fmt.Sprintf("a %T", v)
+	switch v.(type) {
+	case []any: // what JSON's list or object becomes
+		kind = "a list"
+	case map[string]any:
+		kind = "an object"
+	}
+	return nil, fmt.Errorf("is %s, not a string, number or bool: %w", kind, api.ErrInvalid)
 }
 
 func finite(f float64) error {
