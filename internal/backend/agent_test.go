@@ -303,3 +303,17 @@ func TestAgentsAreOpenedOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoHoldsAnAgentWithOtherSettingsIsNamed: a program outside that came before the agent was run keeps it as it found it.
+func TestWhoHoldsAnAgentWithOtherSettingsIsNamed(t *testing.T) {
+	b := open(t)
+	robot := seat(t, b, socket(t, b), "robot")
+	as := api.Attachment{Agent: "a", Modules: []string{"m"}, Durable: true}
+	if _, err := b.Attach(within(t), as, newConsole()); !errors.Is(err, api.ErrInUse) || !strings.Contains(err.Error(), "by module robot") {
+		t.Errorf("attach beside the robot: %v", err)
+	}
+	if err := robot.Close(api.Finished); err != nil {
+		t.Fatal(err)
+	}
+	attach(t, b, as, newConsole())
+}

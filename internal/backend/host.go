@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,9 +50,13 @@ func (b *Backend) Attach(ctx context.Context, as api.Attachment, out api.Console
 		return nil, errors.Join(err, a.done())
 	}
 	if a.opened.Durable != as.Durable || a.opened.Limit != as.Limit {
+		who, cure := "a tool", "try again in a moment"
+		if names := slices.Sorted(maps.Keys(a.seats)); len(names) > 0 {
+			who, cure = "module "+strings.Join(names, ", "), "modules of an earlier run go in a moment, end a program outside that is connected as one"
+		}
 		a.mu.Unlock()
-		err := fmt.Errorf("agent %s: %w with other settings (durable %t, limit %d), by modules of an earlier run or a tool: try again in a moment",
-			as.Agent, api.ErrInUse, a.opened.Durable, a.opened.Limit)
+		err := fmt.Errorf("agent %s: %w with other settings (durable %t, limit %d), by %s: %s",
+			as.Agent, api.ErrInUse, a.opened.Durable, a.opened.Limit, who, cure)
 		return nil, errors.Join(err, a.done())
 	}
 	a.host, a.ranBy = h, as.PID
