@@ -45,7 +45,7 @@ func (p *Program) check(ctx context.Context, interpreter string, e environment) 
 			return errOut, err
 		})
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !killed(err) {
 		return "", fmt.Errorf("check %s with %s: %w", modproc.ShownFile(p.File, p.ProjectDir), interpreter, err)
 	}
 	if len(problems) == 0 {
@@ -57,6 +57,13 @@ func (p *Program) check(ctx context.Context, interpreter string, e environment) 
 		at.File = modproc.ShownFile(at.File, p.ProjectDir)
 	}
 	return "", &modproc.LoadError{Problems: problems}
+}
+
+// killed reports whether a command was ended by a signal, as when the system has no memory left. That says nothing against
+// the program, which is started unchecked: a refusal would last until its files are edited.
+func killed(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && !exit.Exited()
 }
 
 //go:embed check.py

@@ -50,6 +50,8 @@ func TestPrepare(t *testing.T) {
 			name: "python behind a version manager", files: map[string]string{"eye.py": "", "shims/python3": "#!/bin/sh\necho \"{\\\"interpreter\\\": \\\"$VERSION\\\"}\"\n", "3/python": said},
 			env: map[string]string{"PATH": "{dir}/shims", "VERSION": "{dir}/3/python"}, main: "eye.py", want: "{dir}/3/python -u {dir}/eye.py",
 		},
+		{name: "a check that is killed", files: map[string]string{"eye.py": "", "bin/python3": "#!/bin/sh\nkill -9 $$\n"}, main: "eye.py", want: "{dir}/bin/python3 -u {dir}/eye.py"},
+		{name: "a check that is killed, of a shell", files: map[string]string{"eye.sh": "", "bin/bash": "#!/bin/sh\nkill -9 $$\n"}, main: "eye.sh", want: "{dir}/bin/bash {dir}/eye.sh"},
 		{name: "only python", files: map[string]string{"eye.py": "", "bin/python": said}, main: "eye.py", want: "{dir}/bin/python -u {dir}/eye.py"},
 		{
 			name:  "the environment that is active",
