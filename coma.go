@@ -29,9 +29,9 @@
 // # What survives
 //
 // A module can be replaced or can die at any time; what must survive lives in the host. Messages wait in the module's
-// mailbox: a message leaves it when the module has finished with it, which is its next Receive or the clean return of
-// Run. Small values pass from one generation of the module to the next by Keep and Kept. What the agent as a whole
-// should know is in its Memory.
+// mailbox: a message leaves it when the module has finished with it, which is its next Receive or Run's return of nil. When
+// Run returns an error, ctx's own too, the module's next generation gets the message again. Small values pass from one
+// generation to the next by Keep and Kept. What the agent as a whole should know is in its Memory.
 package coma
 
 import "context"

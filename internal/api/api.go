@@ -61,7 +61,7 @@ type Session interface {
 type Outcome string
 
 const (
-	Finished Outcome = "finished" // it came to its end, or was asked to stop and did: the message in hand is done with
+	Finished Outcome = "finished" // it came to its end: the message in hand is done with
 	Stopped  Outcome = "stopped"  // stopped from outside before it was done with the message in hand, which comes again
 	Died     Outcome = "died"     // panic, error, exit, kill: the message in hand comes again, and one more death is counted for it
 )

@@ -106,10 +106,11 @@ func stamp(m *api.Message) {
 func (s *seat) Receive(ctx context.Context) (api.Message, error) {
 	s.receiving.Lock()
 	defer s.receiving.Unlock()
+	s.finish() // who asks for the next one is done with this one, also where there is no next one
 	if err := ctx.Err(); err != nil {
 		return api.Message{}, err
 	}
-	s.finish()
+	s.firstReceive()
 	m, err := s.reader.Next(ctx)
 	if err != nil {
 		return m, err
@@ -141,6 +142,10 @@ func (s *seat) TryReceive(ctx context.Context) (api.Message, bool, error) {
 	s.receiving.Lock()
 	defer s.receiving.Unlock()
 	s.finish()
+	if err := ctx.Err(); err != nil {
+		return api.Message{}, false, err
+	}
+	s.firstReceive()
 	m, ok, err := s.reader.TryNext()
 	if !ok && err == nil {
 		if err = s.settle(ctx); err == nil {
@@ -158,7 +163,6 @@ func (s *seat) finish() {
 		s.reader.Ack(s.hand)
 		s.hand = 0
 	}
-	s.firstReceive()
 }
 
 func (s *seat) begin(seq uint64) {

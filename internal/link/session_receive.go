@@ -49,6 +49,9 @@ func (s *Session) alone(ctx context.Context) error {
 		return fmt.Errorf("receive: %w: a guest has no mailbox", api.ErrInvalid)
 	}
 	if err := ctx.Err(); err != nil {
+		s.mu.Lock()
+		s.finish() // who asks for the next one is done with this one, also where there is no next one
+		s.mu.Unlock()
 		return err
 	}
 	select {
@@ -79,6 +82,13 @@ func (s *Session) TryReceive(ctx context.Context) (api.Message, bool, error) {
 	return s.take(ctx, false)
 }
 
+// finish notes that the module is done with the message in hand. The caller holds mu.
+func (s *Session) finish() {
+	if s.hand != 0 {
+		s.done, s.hand = s.hand, 0
+	}
+}
+
 // take finishes with the message in hand and takes the next one of the queue. With wait, where there is none, the host is
 // told that one is waited for.
 //
@@ -90,9 +100,7 @@ func (s *Session) take(ctx context.Context, wait bool) (m api.Message, ok bool, 
 		s.mu.Unlock()
 		return m, false, err
 	}
-	if s.hand != 0 {
-		s.done, s.hand = s.hand, 0
-	}
+	s.finish()
 	told := s.waits // the host knows that the first message to come is in hand at once
 	s.waits = false
 	if len(s.queue) > 0 {
@@ -135,9 +143,7 @@ func (s *Session) Deliver(ctx context.Context, wait bool, deliver func(api.Messa
 	}
 	defer func() { <-s.receiving }()
 	s.mu.Lock()
-	if s.hand != 0 {
-		s.done, s.hand = s.hand, 0
-	}
+	s.finish()
 	done := s.done
 	s.mu.Unlock()
 	// The host has heard of what is finished with when it answers, and has sent what is there.

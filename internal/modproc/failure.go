@@ -106,13 +106,15 @@ func Clipped(s string, limit int) string {
 	return strings.ToValidUTF8(s[:limit], "") + " …"
 }
 
-// Judge decides how a run ended that returned err. Asked tells that its context had been ended before.
+// Judge decides how a run ended that returned err: what its session is closed with, and its failure if it is one. Asked
+// tells that its context had been ended before. To return that context's error is no failure; but something was cut short
+// by it, and so the message in hand comes again.
 func Judge(err error, asked bool) (api.Outcome, *Failure) {
 	switch {
 	case err == nil:
 		return api.Finished, nil
 	case asked && stopping(err):
-		return api.Finished, nil
+		return api.Stopped, nil
 	case asked:
 		return api.Stopped, AsFailure(err)
 	default:

@@ -124,9 +124,9 @@ func (g *goroutines) live(ctx context.Context) Exit {
 	if errors.Is(err, errStopped) {
 		outcome, failure = api.Stopped, &Failure{Cause: fmt.Sprintf("did not stop within %v: interrupted", killed)}
 	}
-	exit := Exit{Outcome: outcome}
+	exit := Exit{Outcome: api.Finished}
 	if failure != nil {
-		exit.Err = failure
+		exit = Exit{Outcome: outcome, Err: failure}
 	}
 	if err := session.Close(outcome); err != nil && exit.Err == nil && !errors.Is(err, api.ErrClosed) && !errors.Is(err, api.ErrReplaced) {
 		exit.Outcome, exit.Err = api.Died, &Failure{Cause: "close session: " + err.Error()}
