@@ -3,6 +3,7 @@
 package module
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +67,12 @@ func TestEnds(t *testing.T) {
 					t.Skip("the system refuses no allocation here")
 				}
 				t.Parallel()
-				i, out := start(t, isolation, wrap(test.imports, test.body, test.more), func(s *Spec) { s.MemoryLimit = test.limit })
+				i, out := start(t, isolation, wrap(test.imports, test.body, test.more), func(s *Spec) {
+					s.MemoryLimit = test.limit
+					if isolation == "process" { // where this is built with -race, it tells there of the module that races
+						s.Env = map[string]string{"GORACE": "log_path=" + filepath.Join(t.TempDir(), "race")}
+					}
+				})
 				exit := end(t, i)
 				if exit.Outcome != test.outcome || exit.Asked {
 					t.Errorf("exit %+v, want %s", exit, test.outcome)
