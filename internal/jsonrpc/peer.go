@@ -45,7 +45,9 @@ type Handler interface {
 	Notify(method string, params json.RawMessage)
 }
 
-// Quick is a Handler that can answer some calls without waiting for anything.
+// Quick is a Handler that can answer some calls without waiting for anything. The goroutine that reads then writes, too,
+// which may have to wait for the far side to read: so of the two ends of a connection one may be Quick, lest each waits for
+// the other.
 type Quick interface {
 	// Quick answers a call as Request does, in the goroutine that reads, if it can at once; ok is false if it cannot, and
 	// Request is called then. params is only valid during the call.
@@ -145,9 +147,11 @@ func (p *Peer) Run(ctx context.Context) error {
 				return p.fail(ctx.Err())
 			}
 		}
-		p.mu.Lock()
-		p.leave()
-		p.mu.Unlock()
+		if _, ok := p.handler.(Quick); ok {
+			p.mu.Lock()
+			p.leave()
+			p.mu.Unlock()
+		}
 		clear(messages) // they hold on to the frame
 	}
 }
