@@ -676,6 +676,9 @@ func TestAllKindsOfText(t *testing.T) {
 			got.Headers[""] != "\n" || got.ReplyTo != "a/from" || got.CorrelationID != "c" || !got.Deadline.Equal(deadline) || got.ID == "" {
 			t.Errorf("%.20q... (%d bytes) came as %.20q... (%d bytes)", text, len(text), got.Text, len(got.Text))
 		}
+		if _, err := to.Pending(ctx); err != nil { // by its answer the host has heard that the one before is finished with
+			t.Fatal(err)
+		}
 		viaTool, err := client(t, address).Waiting(ctx, "a", "to", false)
 		if err != nil || len(viaTool) != 1 || viaTool[0].Text != text {
 			t.Errorf("%.20q over the tools' call: %d messages, %v", text, len(viaTool), err)
